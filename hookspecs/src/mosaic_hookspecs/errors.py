@@ -1,0 +1,114 @@
+"""One error root. Each class carries its problem code, HTTP status (RFC 9110) and CLI exit code.
+
+A message says what was wrong and where; ``remedy`` says what to do. Neither may ever hold a secret
+or another user's row: both are shown to whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong place in an input: ``where`` is a dotted path, a JSON pointer or ``line 7``."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class MosaicError(Exception):
+    """Root of every error this project raises on purpose."""
+
+    code: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Something went wrong in the gateway"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, detail: str, *, remedy: str = "", faults: Iterable[Fault] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.remedy = remedy
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        """Detail, each fault on its own line, then the remedy."""
+        lines = [self.detail, *(f"  {fault}" for fault in self.faults)]
+        return "\n".join([*lines, f"  → {self.remedy}"] if self.remedy else lines)
+
+
+class ConfigError(MosaicError):
+    """The configuration, or an installed plugin it names, cannot be used."""
+
+    code, title, status, exit_code = "config-invalid", "The configuration is not valid", 500, 3
+
+
+class Malformed(MosaicError):
+    """A request that cannot be parsed: broken JSON, a tampered cursor, an unknown query parameter."""
+
+    code, title, status, exit_code = "malformed-request", "The request cannot be understood", 400, 2
+
+
+class Unauthenticated(MosaicError):
+    """No credential, or one that is unknown, expired or revoked."""
+
+    code, title, status, exit_code = "unauthenticated", "A valid credential is required", 401, 4
+
+
+class Forbidden(MosaicError):
+    """The credential is good, and does not allow this."""
+
+    code, title, status, exit_code = "forbidden", "This is not allowed", 403, 4
+
+
+class NotFound(MosaicError):
+    """Absent, or hidden from this viewer: the two look the same on purpose."""
+
+    code, title, status, exit_code = "not-found", "There is nothing here for you", 404, 4
+
+
+class Conflict(MosaicError):
+    """The change collides with what is stored."""
+
+    code, title, status, exit_code = "conflict", "The change collides with what is stored", 409, 4
+
+
+class Gone(MosaicError):
+    """It was here once and will not come back: a spent or expired enrollment token."""
+
+    code, title, status, exit_code = "gone", "This can no longer be used", 410, 4
+
+
+class PreconditionFailed(MosaicError):
+    """``If-Match`` names another version than the stored one."""
+
+    code, title, status, exit_code = "precondition-failed", "The row has changed since you read it", 412, 4
+
+
+class TooLarge(MosaicError):
+    """The request body is over the limit."""
+
+    code, title, status, exit_code = "too-large", "The request is too large", 413, 2
+
+
+class Invalid(MosaicError):
+    """Well-formed input with wrong values; ``faults`` lists every one of them."""
+
+    code, title, status, exit_code = "invalid", "Some values are not valid", 422, 2
+
+
+class Unavailable(MosaicError):
+    """A part the answer needs does not answer; trying again later may help."""
+
+    code, title, status, exit_code = "unavailable", "A part the gateway needs is not available", 503, 5
+
+    def __init__(
+        self, detail: str, *, remedy: str = "", faults: Iterable[Fault] = (), retry_after: int = 5
+    ) -> None:
+        super().__init__(detail, remedy=remedy, faults=faults)
+        self.retry_after = retry_after  # seconds, for the Retry-After header

@@ -1,0 +1,128 @@
+"""The hooks. They register: each is called once, synchronously, while the gateway is composed.
+
+What must wait (a socket, a query) happens later, on the methods of the objects a hook returned.
+Every docstring answers: when is it called, what may it return, how are several answers combined, what
+does raising do. A hook that raises stops the boot, and the error names the plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from mosaic_hookspecs.protocols import AuditSink, CertificateAuthority, Host, Storage
+    from mosaic_hookspecs.types import Listener, MigrationSet, Mount, Probe, Resource, Tier
+
+PROJECT = "mosaic"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def mosaic_settings() -> type[BaseModel] | None:
+    """Return the model of this plugin's table ``plugins.<name>`` in the config.
+
+    When: right after import, before anything else. Returns a frozen pydantic model that forbids extra keys,
+    or None for a plugin without settings. Combined: not at all, each plugin has its own table. Raising stops
+    the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_lifespan(host: Host) -> AbstractAsyncContextManager[None] | None:
+    """Return what this plugin keeps running while the gateway is up.
+
+    When: at start, after the database is reachable and migrated; in every worker process, and in a command
+    for its duration. Combined: entered in the order of the config, left in reverse. Raising on entry stops
+    the boot and leaves what was entered. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_tiers() -> Iterable[Tier]:
+    """Return the tiers this plugin knows how to run.
+
+    When: composing. Combined: all together; exactly one has the name the config's ``tier`` asks for.
+    A name offered twice, and raising, stop the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_storages(host: Host) -> Iterable[Storage]:
+    """Return ways to a Postgres.
+
+    When: composing, before any database. Combined: exactly one has the name that the tier asks for; only
+    that one is opened. Raising stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_migrations() -> Iterable[MigrationSet]:
+    """Return the SQL files that make this plugin's tables.
+
+    When: composing, and before the lifespans for those not yet applied. Combined: sorted by their
+    ``requires``, each file applied once, in its own transaction. A file that fails stops the boot and leaves
+    the database as the file before left it. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_resources() -> Iterable[Resource]:
+    """Return resources: REST, OpenAPI, search and federation follow by themselves.
+
+    When: composing. Combined: all together; a name offered twice stops the boot, as does raising.
+    Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_probes(host: Host) -> Iterable[Probe]:
+    """Return health checks for the doctor and for ``/readyz``.
+
+    When: composing; the checks run later, concurrently, each bounded in time. Combined: all together, the
+    worst finding decides. A check that raises or hangs is a red finding of its own. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_listeners(host: Host) -> Iterable[Listener]:
+    """Return further sockets to serve beside ``public``.
+
+    When: composing; TLS material is asked for once the lifespans are up. Combined: all together, one Quart
+    application each, so that no route leaks from one to another. A name or an address taken twice stops the
+    boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_routes(host: Host) -> Iterable[Mount]:
+    """Return Quart blueprints and the listener each belongs to.
+
+    When: composing, in every worker. Combined: all together. On ``public`` a request needs an API token
+    unless the mount is anonymous; on other listeners the blueprint guards itself. Naming an unknown
+    listener stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_authorities(host: Host) -> Iterable[CertificateAuthority]:
+    """Return certificate authorities.
+
+    When: composing. Combined: at most one may be configured; two stop the boot. Raising stops the boot.
+    Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_audit_sinks(host: Host) -> Iterable[AuditSink]:
+    """Return where answers to peers are recorded.
+
+    When: composing; each sink is awaited before an answer leaves. Combined: every sink must have the event,
+    the first that fails turns the answer into 503. Added in 0.1.
+    """

@@ -1,0 +1,1 @@
+"""mosaic_tier_local"""
