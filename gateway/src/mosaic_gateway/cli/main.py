@@ -1,0 +1,108 @@
+"""``mosaic``: the top of the command line, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from mosaic_gateway.cli.shell import Shell
+from mosaic_hookspecs.errors import MosaicError
+
+_OWN = {
+    "gateway": "mosaic_gateway.cli.gateway:gateway",
+    "user": "mosaic_gateway.cli.people:user",
+    "team": "mosaic_gateway.cli.people:team",
+    "token": "mosaic_gateway.cli.people:token",
+    "data": "mosaic_gateway.cli.data:data",
+    "plugins": "mosaic_gateway.cli.plugins:plugins",
+    "completion": "mosaic_gateway.cli.completion:completion",
+}
+_INTERRUPTED = 130  # as shells count it: 128 + SIGINT
+
+
+class Commands(click.Group):
+    """A group whose members are ``module:attribute`` targets: the host's own, and the plugins'."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, sorted."""
+        return sorted({*_OWN, *_plugin_commands()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        target = _OWN.get(cmd_name) or _plugin_commands().get(cmd_name)
+        if target is None:
+            return None
+        module, attribute = target.split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+def _plugin_commands() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group="mosaic.commands")}
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+\b
+Examples:
+  mosaic gateway init              write a config and a data directory here
+  mosaic gateway start             serve until Ctrl-C
+  mosaic data import tasks my.csv --user ada
+  mosaic federation grant create --subject ada --peer partner --resource tasks --personal
+
+\b
+Exit codes: 0 done · 1 failed · 2 wrong input · 3 wrong configuration · 4 refused or not found ·
+5 something needed is not available · 130 interrupted. The doctor: 0 green · 1 yellow · 2 red.
+""",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="MOSAIC_CONFIG",
+    help="Config file. Default: mosaic.config.{json,toml,yaml} in this directory.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.version_option(package_name="mosaic-gateway", prog_name="mosaic")
+@click.pass_context
+def mosaic(ctx: click.Context, config: Path | None, debug: bool) -> None:
+    """Share just the right rows with other organisations."""
+    ctx.obj = Shell(config, debug=debug)
+
+
+def main() -> NoReturn:
+    """Run a command and exit with its code."""
+    try:
+        code = mosaic.main(prog_name="mosaic", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except MosaicError as error:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unexpected(error: Exception) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    else:
+        click.echo(
+            f"internal error: {type(error).__name__}; run again as `mosaic --debug …` to see where", err=True
+        )
+    return 1

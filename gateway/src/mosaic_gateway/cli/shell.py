@@ -1,0 +1,117 @@
+"""What commands share: reaching a gateway, and printing for people or for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mosaic_hookspecs.errors import ConfigError
+from mosaic_hookspecs.protocols import Host
+
+if TYPE_CHECKING:
+    from mosaic_gateway.boot import Gateway
+    from mosaic_gateway.compose import Composition
+    from mosaic_gateway.config import Source
+
+T = TypeVar("T")
+
+
+class Shell:
+    """Implements :class:`mosaic_hookspecs.protocols.CommandLine`; found as ``ctx.obj``."""
+
+    def __init__(self, config: Path | None, *, debug: bool) -> None:
+        self.config = config
+        self.debug = debug
+
+    @cached_property
+    def source(self) -> Source:
+        """The config as read. Raises :class:`ConfigError`."""
+        from mosaic_gateway.config import find_config, read_config
+
+        return read_config(self.config or find_config(Path.cwd()))
+
+    @cached_property
+    def composition(self) -> Composition:
+        """The gateway as composed, with nothing started. Raises :class:`ConfigError`."""
+        from mosaic_gateway.compose import compose
+
+        return compose(self.source)
+
+    def gateway(self, work: Callable[[Gateway], Awaitable[T]]) -> T:
+        """Open the gateway's database and lifespans, await ``work(gateway)``, close again."""
+        from mosaic_gateway.boot import open_gateway
+
+        async def main() -> T:
+            async with open_gateway(self.composition, serving=False) as gateway:
+                return await work(gateway)
+
+        return asyncio.run(main())
+
+    def run(self, plugin: str, work: Callable[[Host], Awaitable[T]]) -> T:
+        """The same for a plugin's command, which is given the host as that plugin sees it."""
+        if plugin not in {loaded.name for loaded in self.composition.registry.plugins}:
+            raise ConfigError(
+                f"plugin {plugin!r} is installed, but {self.source.path} does not name it",
+                remedy=f"add an empty table plugins.{plugin} to the config",
+            )
+        return self.gateway(lambda gateway: work(gateway.composition.view(plugin)))
+
+    def table(
+        self, rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], as_json: bool, empty: str
+    ) -> None:
+        """Print rows as a table of ``columns``, or all keys as one JSON array."""
+        if as_json:
+            click.echo(_dump([dict(row) for row in rows]))
+        elif not rows:
+            click.echo(empty)
+        else:
+            _print_table(rows, columns)
+
+    def record(self, row: Mapping[str, Any], *, as_json: bool) -> None:
+        """Print one thing as aligned lines, or as one JSON object."""
+        if as_json:
+            click.echo(_dump(dict(row)))
+            return
+        width = max(map(len, row))
+        for key, value in row.items():
+            click.echo(f"{key.replace('_', ' '):<{width}}  {_text(value)}")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    isoformat = getattr(value, "isoformat", None)
+    return (
+        isoformat(sep=" ", timespec="seconds")
+        if callable(isoformat) and hasattr(value, "hour")
+        else str(value)
+    )
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*(c.replace("_", " ") for c in columns), box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_text(row[column]) for column in columns))
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:  # a pipe has no width: do not fold what a program will read
+        console = Console(markup=False, highlight=False, width=10_000)
+        table.box, table.pad_edge = None, False
+    console.print(table)

@@ -1,0 +1,90 @@
+"""Serve a composed gateway: alone in this process, or with worker processes."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mosaic_gateway.boot import open_gateway, open_storage
+from mosaic_gateway.http import listener_app, public_app
+from mosaic_gateway.serving import Endpoint, Limits, bind, inherited, run, serve, stop_event, supervise
+
+if TYPE_CHECKING:
+    from mosaic_gateway.boot import Gateway
+    from mosaic_gateway.cli.shell import Shell
+    from mosaic_gateway.compose import Composition
+
+
+def serve_gateway(shell: Shell, workers: int) -> None:
+    """Bind every listener, own the storage, serve until a stop signal."""
+    composition = shell.composition
+    sockets = [bind(listener) for listener in composition.listeners]
+    run(_alone(composition, sockets) if workers == 1 else _with_workers(shell, composition, sockets, workers))
+
+
+async def _alone(composition: Composition, sockets: Sequence[socket.socket]) -> None:
+    with stop_event() as stop:
+        async with open_gateway(composition, serving=True) as gateway:
+            _announce(composition, sockets)
+            await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
+
+
+async def _with_workers(
+    shell: Shell, composition: Composition, sockets: Sequence[socket.socket], workers: int
+) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "mosaic_gateway.cli",
+        "--config",
+        str(shell.source.path),
+        "gateway",
+        "worker",
+    ]
+    with stop_event() as stop:
+        async with open_storage(composition, serving=True):
+            _announce(composition, sockets)
+            patience = composition.config.limits.drain_seconds + 5
+            await supervise(argv, sockets, workers=workers, stop=stop, patience=patience)
+
+
+def serve_worker(shell: Shell) -> None:
+    """Serve on the sockets of the parent until it says stop, or is gone."""
+    composition = shell.composition
+
+    async def main() -> None:
+        with stop_event() as stop:
+            sockets = inherited(stop)
+            async with open_gateway(composition, serving=False) as gateway:
+                await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
+
+    run(main())
+
+
+def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpoint]:
+    endpoints = []
+    for listener, sock in zip(gateway.composition.listeners, sockets, strict=True):
+        if listener.name == "public":
+            app = public_app(gateway)
+        else:
+            app = listener_app(listener.name, gateway.mounts, max_body_bytes=gateway.max_body_bytes)
+        endpoints.append(Endpoint(listener, app, sock))
+    return endpoints
+
+
+def _limits(composition: Composition) -> Limits:
+    limits = composition.config.limits
+    return Limits(max_connections=limits.connections, drain=limits.drain_seconds)
+
+
+def _announce(composition: Composition, sockets: Sequence[socket.socket]) -> None:
+    parts = []
+    for listener, sock in zip(composition.listeners, sockets, strict=True):
+        host, port = sock.getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        parts.append(f"{listener.name} {'https' if listener.tls else 'http'}://{address}")
+    click.echo(f"{composition.config.name} ({composition.tier.name} tier): {' · '.join(parts)}", err=True)

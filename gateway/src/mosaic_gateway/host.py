@@ -1,0 +1,130 @@
+"""What plugins are given: the host's services, seen through one plugin's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from mosaic_hookspecs.errors import ConfigError
+from mosaic_hookspecs.protocols import (
+    AuditSink,
+    CertificateAuthority,
+    Database,
+    Host,
+    Identity,
+    Rows,
+    S,
+    Sealer,
+)
+from mosaic_hookspecs.types import AuditEvent, Resource, Tier
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from mosaic_gateway.config import Config
+    from mosaic_gateway.plugins import Registry
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class GatewayHost:
+    """Filled in two steps: what composing finds, then what starting brings up."""
+
+    gateway_name: str
+    tier: Tier
+    data_dir: Path
+    public_url: str
+    settings: dict[str, BaseModel | None]
+    authorities: Sequence[CertificateAuthority] = ()
+    sinks: Sequence[AuditSink] = ()
+    resources: Sequence[Resource] = ()
+    database: Database | None = None
+    sealer: Sealer | None = None
+    rows: Rows | None = None
+    identity: Identity | None = None
+
+    @classmethod
+    def for_config(cls, config: Config, tier: Tier, registry: Registry) -> GatewayHost:
+        """A host with nothing up yet."""
+        public = config.listen.public
+        address = f"[{public.host}]" if ":" in public.host else public.host
+        return cls(
+            gateway_name=config.name,
+            tier=tier,
+            data_dir=config.data_dir,
+            public_url=config.public_url or f"http://{address}:{public.port}",
+            settings={plugin.name: plugin.settings for plugin in registry.plugins},
+        )
+
+
+def _up(service: T | None, name: str) -> T:
+    if service is None:
+        raise ConfigError(
+            f"host.{name} was used before the gateway was up", remedy="use it from the lifespan on"
+        )
+    return service
+
+
+@dataclass(frozen=True, slots=True)
+class _AllSinks:
+    """Every sink must have the event: no audit, no answer."""
+
+    sinks: Sequence[AuditSink] = field(default=())
+
+    async def record(self, event: AuditEvent) -> None:
+        for sink in self.sinks:
+            await sink.record(event)
+
+
+class PluginHost(Host):
+    """Implements :class:`mosaic_hookspecs.protocols.Host`: public services, and this plugin's own settings."""
+
+    def __init__(self, host: GatewayHost, plugin: str) -> None:
+        self._host = host
+        self._plugin = plugin
+        self.gateway_name = host.gateway_name
+        self.tier = host.tier
+        self.data_dir = host.data_dir
+        self.public_url = host.public_url
+
+    @property
+    def database(self) -> Database:  # type: ignore[override]  # read-only on purpose
+        return _up(self._host.database, "database")
+
+    @property
+    def sealer(self) -> Sealer:  # type: ignore[override]
+        return _up(self._host.sealer, "sealer")
+
+    @property
+    def rows(self) -> Rows:  # type: ignore[override]
+        return _up(self._host.rows, "rows")
+
+    @property
+    def identity(self) -> Identity:  # type: ignore[override]
+        return _up(self._host.identity, "identity")
+
+    def settings(self, model: type[S]) -> S:
+        """The calling plugin's own settings."""
+        settings = self._host.settings.get(self._plugin)
+        if not isinstance(settings, model):
+            raise ConfigError(
+                f"plugin {self._plugin!r} asked for settings of type {model.__name__}, not its own"
+            )
+        return settings
+
+    def authority(self) -> CertificateAuthority:
+        """The configured authority."""
+        if not self._host.authorities:
+            raise ConfigError(
+                "no certificate authority is configured", remedy="add plugins.embedded_ca to the config"
+            )
+        return self._host.authorities[0]
+
+    def audit(self) -> AuditSink:
+        """All sinks as one."""
+        if not self._host.sinks:
+            raise ConfigError("no audit sink is configured", remedy="add plugins.audit to the config")
+        return _AllSinks(tuple(self._host.sinks))

@@ -1,0 +1,6 @@
+"""Find, import and call plugins. Installed code never runs unless the config names it."""
+
+from mosaic_gateway.plugins.calls import each, each_item
+from mosaic_gateway.plugins.loader import Loaded, Registry, installed, load
+
+__all__ = ["Loaded", "Registry", "each", "each_item", "installed", "load"]

@@ -1,0 +1,99 @@
+"""What is sealed opens only with its key, unchanged, and in its own place."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mosaic_gateway.sealing import Keyring, create_keys
+from mosaic_hookspecs.errors import ConfigError
+
+RING = Keyring("k1", {"k1": b"\x01" * 32})
+PLACE = "federation_peers/1/key"
+
+
+@given(plain=st.binary(max_size=300), place=st.text(max_size=50))
+def test_round_trip(plain: bytes, place: str) -> None:
+    sealed = RING.seal(plain, place=place)
+    assert RING.open(sealed, place=place) == plain
+    assert len(plain) < 8 or plain not in sealed
+
+
+@given(st.data())
+def test_any_changed_byte_is_noticed(data: st.DataObject) -> None:
+    sealed = bytearray(RING.seal(b"-----BEGIN PRIVATE KEY-----", place=PLACE))
+    index = data.draw(st.integers(0, len(sealed) - 1))
+    sealed[index] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ConfigError):
+        RING.open(bytes(sealed), place=PLACE)
+
+
+@given(st.binary(max_size=40))
+def test_rubbish_is_refused(rubbish: bytes) -> None:
+    with pytest.raises(ConfigError):
+        RING.open(rubbish, place=PLACE)
+
+
+def test_a_moved_value_does_not_open() -> None:
+    with pytest.raises(ConfigError, match="changed or moved"):
+        RING.open(RING.seal(b"x", place=PLACE), place="federation_peers/2/key")
+
+
+def test_a_key_that_is_gone_is_named() -> None:
+    other = Keyring("k2", {"k2": b"\x02" * 32})
+    with pytest.raises(ConfigError, match="does not hold"):
+        other.open(RING.seal(b"x", place=PLACE), place=PLACE)
+
+
+def test_an_older_key_still_opens() -> None:
+    both = Keyring("k2", {"k1": b"\x01" * 32, "k2": b"\x02" * 32})
+    assert both.open(RING.seal(b"x", place=PLACE), place=PLACE) == b"x"
+
+
+def test_cursor_key_differs_from_the_sealing_key() -> None:
+    assert RING.cursor_key != b"\x01" * 32
+
+
+class TestKeyFile:
+    def test_is_made_closed_and_never_overwritten(self, tmp_path: Path) -> None:
+        path = tmp_path / "keys.json"
+        create_keys(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with pytest.raises(FileExistsError):
+            create_keys(path)
+        sealed = Keyring.read(path).seal(b"x", place=PLACE)
+        assert Keyring.read(path).open(sealed, place=PLACE) == b"x"
+
+    def test_open_to_others_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "keys.json"
+        create_keys(path)
+        path.chmod(0o640)
+        with pytest.raises(ConfigError, match="chmod 600"):
+            Keyring.read(path)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "[]", "{}", '{"active": "k1", "keys": {"k1": "c2hvcnQ="}}', '{"active": "k2", "keys": {}}'],
+    )
+    def test_damage_is_told_without_the_content(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "keys.json"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="damaged") as caught:
+            Keyring.read(path)
+        assert "c2hvcnQ" not in str(caught.value)
+
+    def test_absent(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="does not exist"):
+            Keyring.read(tmp_path / "keys.json")
+
+    def test_content_is_an_aes_256_key(self, tmp_path: Path) -> None:
+        path = tmp_path / "keys.json"
+        create_keys(path)
+        data = json.loads(path.read_text())
+        assert list(data["keys"]) == [data["active"]]
