@@ -38,7 +38,8 @@ Formats, told by the file's name unless --format is given:
              first heading or the file's name, and the path below the folder as external_id
 
 \b
-A row whose external_id was imported before is updated, never doubled; one without is new each time.
+A row whose external_id was imported before is replaced, never doubled: fields it lacks return to their
+defaults. One without external_id is new each time.
 id, owner_id, team_id, created_at, updated_at and version are ignored, so that an export can be
 imported: the rows become the user's own, or the team's with --team.
 All or nothing: with any fault nothing is stored, and the exit code is 2.
@@ -128,7 +129,7 @@ def export_command(shell: Shell, resource: str, username: str, output: Path) -> 
             return await export_rows(gateway.rows, user, resource, target, progress=progress)
 
     number = shell.gateway(work)
-    click.echo(f"{resource}: {number} rows exported", err=True)
+    click.echo(f"{resource}: {number} {'row' if number == 1 else 'rows'} exported", err=True)
 
 
 async def _team(identities: Identities, user: User, slug: str) -> UUID:

@@ -90,9 +90,6 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         code = _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
