@@ -1,0 +1,35 @@
+"""The parts of Hypercorn that the adapter leans on are the parts it was written against."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from importlib import import_module
+from importlib.metadata import version
+
+import pytest
+
+WRITTEN_AGAINST = {
+    "hypercorn.app_wrappers": "73b5284c21881692",
+    "hypercorn.asyncio.task_group": "71257bea26162a3e",
+    "hypercorn.asyncio.worker_context": "b1f2929943535272",
+    "hypercorn.config": "a10e8c834fefe6bc",
+    "hypercorn.events": "d62b2f03f0ed7f78",
+    "hypercorn.protocol.events": "d22d1846c7821b3f",
+    "hypercorn.protocol.h11": "5d2cfe635578adc6",
+    "hypercorn.protocol.h2": "4023f69abd2239e5",
+    "hypercorn.protocol.http_stream": "b28bb59de67f2f28",
+}
+
+
+def test_hypercorn_is_of_the_series_the_adapter_was_written_for() -> None:
+    assert version("hypercorn").startswith("0.18.")
+
+
+@pytest.mark.parametrize("module", WRITTEN_AGAINST)
+def test_the_internals_have_not_changed(module: str) -> None:
+    source = inspect.getsource(import_module(module))
+    assert hashlib.sha256(source.encode()).hexdigest()[:16] == WRITTEN_AGAINST[module], (
+        f"{module} changed: read its diff beside serving/hypercorn_adapter.py, see that every override and "
+        "every attribute used there still means the same, then write the new digest here"
+    )

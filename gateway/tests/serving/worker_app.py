@@ -1,0 +1,28 @@
+"""A worker for the tests of the supervisor: answers with its process id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+from mosaic_gateway.serving import Endpoint, Limits, inherited, run, serve, stop_event
+from mosaic_hookspecs.types import Listener
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
+    body = str(os.getpid()).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def main() -> None:
+    with stop_event() as stop:
+        sockets = inherited(stop)
+        endpoints = [Endpoint(Listener("public", "", 0), app, sock) for sock in sockets]
+        await serve(endpoints, stop=stop, limits=Limits(drain=5))
+
+
+run(main())
