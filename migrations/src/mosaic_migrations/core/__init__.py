@@ -1,0 +1,1 @@
+"""The core's own tables: who is who, and the function that makes a resource's table."""
