@@ -57,7 +57,7 @@ class Gateway:
 
 
 def prepare_data_dir(data_dir: Path) -> None:
-    """Make the data directory, closed to others, and its key file, unless they exist.
+    """Make the data directory (0700) and its key file, unless they exist.
 
     Raises :class:`ConfigError` for a directory that is not empty and not ours, or that cannot be written.
     """
@@ -65,8 +65,7 @@ def prepare_data_dir(data_dir: Path) -> None:
     if keys.exists():
         return
     try:
-        # As root, Postgres runs as an ordinary user, who must be able to pass through to its own directory.
-        data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(data_dir.iterdir()):
             raise ConfigError(
                 f"data_dir {data_dir} is not empty and not a gateway's: it has no {KEY_FILE}",
@@ -85,9 +84,9 @@ def check_data_dir(data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise ConfigError(f"data_dir {data_dir} does not exist", remedy="run `mosaic gateway init`")
     state = data_dir.stat()
-    if state.st_uid not in {os.geteuid(), 0} and os.geteuid() != 0:
+    if state.st_uid != os.geteuid():
         raise ConfigError(f"data_dir {data_dir} belongs to another user", remedy="run mosaic as its owner")
-    if state.st_mode & 0o066:
+    if state.st_mode & 0o077:
         raise ConfigError(f"data_dir {data_dir} is open to other users", remedy=f"chmod 700 {data_dir}")
 
 
