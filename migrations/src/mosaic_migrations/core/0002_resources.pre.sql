@@ -12,6 +12,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     vector text;
 BEGIN
+    IF table_name !~ '^[a-z][a-z0-9_]{0,39}$' THEN  -- so that the names of its indexes fit too
+        RAISE EXCEPTION 'resource name % is not 1 to 40 lower-case letters, digits or _', table_name;
+    END IF;
     EXECUTE format($ddl$
         ALTER TABLE %1$I
             ADD COLUMN id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),

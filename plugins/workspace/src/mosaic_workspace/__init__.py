@@ -1,1 +1,1 @@
-"""mosaic_workspace"""
+"""The workspace plugin: tasks and notes."""

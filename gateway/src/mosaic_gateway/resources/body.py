@@ -1,0 +1,47 @@
+"""A request body as a JSON object, parsed strictly (RFC 8259): nothing is guessed, dropped or merged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from mosaic_hookspecs.errors import Fault, Invalid, Malformed
+
+
+class Object(dict[str, Any]):
+    """A JSON object that remembers which of its names came twice."""
+
+    duplicates: tuple[str, ...] = ()
+
+
+def parse_object(body: bytes) -> Object:
+    """Raise :class:`Malformed` for what is not JSON, with its position, and :class:`Invalid` for no object."""
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise _malformed(f"byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise _malformed("nested too deeply") from None
+    except ValueError as error:  # NaN and its like; a number of thousands of digits
+        raise _malformed(str(error) if "JSON" in str(error) else "a number is too long") from None
+    if not isinstance(value, Object):
+        raise Invalid("The body is not an object.", faults=[Fault("", "expected a JSON object")])
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Object:
+    made = Object(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        made.duplicates = tuple(sorted({name for name in names if names.count(name) > 1}))
+    return made
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _malformed(what: str) -> Malformed:
+    return Malformed(f"The body is not JSON: {what}.", remedy="send one JSON object in UTF-8")

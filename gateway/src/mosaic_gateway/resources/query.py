@@ -1,0 +1,180 @@
+"""A request's query parameters as data: limit, cursor, sort and filters, every fault found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Any
+
+from pydantic import ValidationError
+
+from mosaic_gateway.resources.storable import TIME, TIME_HINT, problem
+from mosaic_gateway.resources.table import Column, Table
+from mosaic_hookspecs.errors import Fault, Malformed
+
+MAX_LIMIT = 200  # rows
+DEFAULT_LIMIT = 50
+MAX_CHOICES = 100  # values of one ``field.in``
+MAX_WORDS = 500  # characters of a search; Postgres takes 2,046 bytes in one word
+DEFAULT_SORT = "-created_at"
+_COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Order by one column, then by id in the same direction; NULLs come last either way."""
+
+    column: Column
+    descending: bool
+
+    @property
+    def sql(self) -> str:
+        """The ORDER BY list over rows ``r``. Without NULLS LAST where it changes nothing, for the index."""
+        way = "DESC" if self.descending else "ASC"
+        last = " NULLS LAST" if self.column.nullable and self.descending else ""
+        return f'r."{self.column.name}" {way}{last}, r.id {way}'
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition about rows ``r``: SQL with ``{}`` where its one value goes, if it has one."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list asks for."""
+
+    limit: int
+    cursor: str | None
+    sort: Sort
+    filters: tuple[Filter, ...]
+    given: list[tuple[str, str]]  # the filters as they came, for the cursor
+
+
+def parse(table: Table, params: Mapping[str, str]) -> Query:
+    """Read the parameters of a list. Raises :class:`Malformed` with every fault."""
+    faults: list[Fault] = []
+    given = [(name, text) for name, text in params.items() if name not in {"limit", "cursor", "sort"}]
+    filters = [_filter(table, name, text, faults) for name, text in given]
+    query = Query(
+        limit=_limit(params, faults),
+        cursor=params.get("cursor"),
+        sort=_sort(table, params.get("sort", DEFAULT_SORT), faults),
+        filters=tuple(each for each in filters if each is not None),
+        given=given,
+    )
+    refuse(faults)
+    return query
+
+
+def parse_search(params: Mapping[str, str]) -> tuple[str, int]:
+    """Read the parameters ``q`` and ``limit`` of a search. Raises :class:`Malformed` with every fault."""
+    faults = [_unknown(name, ("q", "limit")) for name in params if name not in {"q", "limit"}]
+    limit, words = _limit(params, faults), params.get("q", "")
+    if not words.strip() or len(words) > MAX_WORDS:
+        faults.append(Fault("q", f"expected the words to look for, at most {MAX_WORDS} characters"))
+    elif trouble := problem(words):
+        faults.append(Fault("q", trouble))
+    refuse(faults)
+    return words, limit
+
+
+def refuse(faults: list[Fault]) -> None:
+    """Raise :class:`Malformed` if there are faults."""
+    if faults:
+        names = ", ".join(repr(fault.where) for fault in faults)
+        raise Malformed(f"Wrong query parameters: {names}.", faults=faults)
+
+
+def _limit(params: Mapping[str, str], faults: list[Fault]) -> int:
+    text = params.get("limit", str(DEFAULT_LIMIT))
+    if text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT:  # noqa: PLR2004
+        return int(text)
+    faults.append(Fault("limit", f"expected a number from 1 to {MAX_LIMIT}"))
+    return DEFAULT_LIMIT
+
+
+def _sort(table: Table, text: str, faults: list[Fault]) -> Sort:
+    sortable = [name for name, column in table.columns.items() if column.sortable]
+    name = text.removeprefix("-")
+    if name not in sortable:
+        faults.append(Fault("sort", f"cannot sort by {name[:80]!a}; {_hint(name, sortable)}"))
+        name = "created_at"
+    return Sort(table.columns[name], descending=text.startswith("-"))
+
+
+def _filter(table: Table, parameter: str, text: str, faults: list[Fault]) -> Filter | None:
+    name, _, operator = parameter.partition(".")
+    column = table.columns.get(name)
+    if column is None or column.sql_type is None or operator not in _operators(column):
+        faults.append(_unknown(parameter, _parameters(table)))
+        return None
+    try:
+        return _condition(column, operator, text)
+    except ValueError as error:  # pydantic's ValidationError is one
+        faults.append(Fault(parameter, _words(error)))
+        return None
+
+
+def _condition(column: Column, operator: str, text: str) -> Filter:
+    left = f'r."{column.name}"'
+    if operator == "null":
+        if text not in {"true", "false"}:
+            raise ValueError("expected true or false")
+        return Filter(f"{left} IS {'' if text == 'true' else 'NOT '}NULL", ())
+    if operator == "in":
+        choices = text.split(",")
+        if len(choices) > MAX_CHOICES:
+            raise ValueError(f"expected at most {MAX_CHOICES} values")
+        return Filter(f"{left} = ANY({{}}::{column.sql_type}[])", ([_value(column, one) for one in choices],))
+    if column.sql_type == "text[]":
+        return Filter(f"{{}}::text = ANY({left})", (_value(column, text),))
+    return Filter(f"{left} {_COMPARISONS[operator]} {{}}::{column.sql_type}", (_value(column, text),))
+
+
+def _value(column: Column, text: str) -> Any:
+    if trouble := problem(text):
+        raise ValueError(trouble)
+    if column.sql_type == "timestamptz" and not TIME.match(text):
+        raise ValueError(TIME_HINT)
+    value = column.adapter.validate_strings(text)
+    value = value.value if isinstance(value, Enum) else value
+    if trouble := problem(value):
+        raise ValueError(trouble)
+    return value
+
+
+def _operators(column: Column) -> tuple[str, ...]:
+    ordered = () if column.sql_type in {"text[]", "boolean"} else ("gt", "gte", "lt", "lte", "in")
+    return ("", *ordered, *(("null",) if column.nullable else ()))
+
+
+def _parameters(table: Table) -> list[str]:
+    filters = [
+        f"{column.name}.{operator}" if operator else column.name
+        for column in table.columns.values()
+        if column.sql_type
+        for operator in _operators(column)
+    ]
+    return ["limit", "cursor", "sort", *filters]
+
+
+def _unknown(parameter: str, known: tuple[str, ...] | list[str]) -> Fault:
+    where = parameter[:80].encode(errors="backslashreplace").decode()
+    return Fault(where, f"unknown parameter; {_hint(parameter, known)}")
+
+
+def _hint(name: str, known: tuple[str, ...] | list[str]) -> str:
+    near = get_close_matches(name[:80].lower(), known, n=1, cutoff=0)
+    return f"did you mean {near[0]!r}?"
+
+
+def _words(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(str(each["msg"]) for each in error.errors(include_url=False, include_input=False))
+    return str(error)

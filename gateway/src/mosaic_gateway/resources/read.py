@@ -1,0 +1,125 @@
+"""Reads: a list page, a search, one row, an export. Postgres filters, sorts, caps and builds the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from uuid import UUID
+
+from mosaic_gateway.resources import cursor
+from mosaic_gateway.resources.cursor import Position
+from mosaic_gateway.resources.page import MAX_BYTES, page, page_sql
+from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse, parse_search
+from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.visibility import Sight, visible
+from mosaic_hookspecs.errors import Malformed, NotFound
+from mosaic_hookspecs.protocols import Database
+from mosaic_hookspecs.sql import load_queries
+from mosaic_hookspecs.types import Answer, GrantView, Viewer
+
+_sql = load_queries("mosaic_gateway.resources", "rows.sql")
+_RANKED = 5000  # rows: ranking every match of a very common word would take seconds
+
+
+async def list_rows(
+    database: Database, key: bytes, table: Table, viewer: Viewer, params: Mapping[str, str]
+) -> Answer:
+    """One page of visible rows. Raises :class:`NotFound` and :class:`Malformed`."""
+    values: list[object] = []
+    sight = visible(viewer, table.resource, "r", values)
+    query = parse(table, params)
+    order = ("-" if query.sort.descending else "") + query.sort.column.name
+    belongs_to = cursor.context(viewer, table.name, order, query.given)
+    start = None if query.cursor is None else cursor.unseal(key, belongs_to, query.cursor)
+    limit = capped(viewer, query.limit)
+    shape = page(table, sight, query.filters, query.sort, start, limit, values)
+    [(items, kept, found, value, row_id)] = await database.fetch(page_sql("page", shape), *values)
+    if found == kept:
+        return Answer(f'{{"items":[{items}],"next_cursor":null}}'.encode(), kept)
+    follow = cursor.seal(key, belongs_to, Position(value, row_id))
+    return Answer(f'{{"items":[{items}],"next_cursor":"{follow}"}}'.encode(), kept)
+
+
+async def search_rows(database: Database, table: Table, viewer: Viewer, params: Mapping[str, str]) -> Answer:
+    """The best visible matches. Raises :class:`NotFound` and :class:`Malformed`."""
+    values: list[object] = []
+    sight = visible(viewer, table.resource, "r", values)
+    if not table.resource.search:
+        raise Malformed(f"{table.name} has no text to search.", remedy="use filters instead")
+    words, limit = parse_search(params)
+    sql = _search(table, sight, len(values) + 1)
+    [row] = await database.fetch(sql, *values, words, capped(viewer, limit))
+    return Answer(f'{{"items":[{row["items"]}]}}'.encode(), row["found"])
+
+
+async def get_row(database: Database, table: Table, viewer: Viewer, row_id: str) -> Answer:
+    """One visible row. Raises :class:`NotFound`."""
+    values: list[object] = [uuid_of(table, row_id)]
+    sight = visible(viewer, table.resource, "r", values)
+    row = await database.fetchrow(fill("get", table, sight), *values)
+    if row is None:
+        raise no_row(table)
+    return Answer(row["item"].encode(), 1, row["version"])
+
+
+async def export_rows(database: Database, table: Table, viewer: Viewer) -> AsyncIterator[bytes]:
+    """Every visible row as a JSON object, oldest first, fetched a page at a time."""
+    sort, position = Sort(table.columns["created_at"], descending=False), None
+    limit = capped(viewer, MAX_LIMIT)
+    while True:
+        values: list[object] = []
+        sight = visible(viewer, table.resource, "r", values)
+        shape = page(table, sight, (), sort, position, limit, values)
+        rows = await database.fetch(page_sql("items", shape), *values)
+        if not rows:
+            return
+        for row in rows:
+            yield row["item"].encode()
+        position = Position(rows[-1]["value"], rows[-1]["id"])
+
+
+def capped(viewer: Viewer, limit: int) -> int:
+    """Return the number of rows one query may give this viewer."""
+    return min(limit, viewer.scope.max_rows_per_query) if isinstance(viewer, GrantView) else limit
+
+
+def uuid_of(table: Table, row_id: str) -> UUID:
+    """Read an id. Raises :class:`NotFound`: what is no id names no row."""
+    try:
+        return UUID(row_id)
+    except ValueError:
+        raise no_row(table) from None
+
+
+def no_row(table: Table) -> NotFound:
+    """One error for a row that is absent and for one that is hidden."""
+    return NotFound(f"There is no row with this id in {table.name}.", remedy="check the id")
+
+
+@lru_cache(maxsize=512)
+def fill(name: str, table: Table, sight: Sight) -> str:
+    """Return the statement ``name`` of rows.sql for a table and a viewer's sight."""
+    text: str = getattr(_sql, name)
+    item = json_fields(table) if name == "lock" else table.item
+    return text.format(table=table.name, item=item, visible=sight.predicate)
+
+
+def json_fields(table: Table) -> str:
+    """Return the SELECT list of the model's fields alone, as they go into JSON."""
+    return ", ".join(table.columns[name].json_sql for name in (*table.fields, "external_id"))
+
+
+@lru_cache(maxsize=256)
+def _search(table: Table, sight: Sight, at: int) -> str:
+    text: str = _sql.search
+    return text.format(
+        table=table.name,
+        item=table.item,
+        raw=table.raw,
+        weight=table.weight,
+        budget=MAX_BYTES,
+        visible=sight.predicate,
+        words=f"${at}::text",
+        ranked=_RANKED,
+        limit=f"${at + 1}::bigint",
+    )

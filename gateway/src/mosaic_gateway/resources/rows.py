@@ -1,0 +1,95 @@
+"""The door to rows: every registered resource, for every viewer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from uuid import UUID
+
+from mosaic_gateway.resources import bulk, explain, read, write
+from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.visibility import unknown_resource
+from mosaic_hookspecs.errors import Fault
+from mosaic_hookspecs.protocols import Database
+from mosaic_hookspecs.types import Answer, Explanation, Resource, User, Viewer
+
+Faults = list[Fault]  # named here, for inside the class ``list`` is a method
+
+
+class ResourceRows:
+    """Implements :class:`mosaic_hookspecs.protocols.Rows`, and the writes that a user may do.
+
+    Every method that takes a resource's name raises :class:`NotFound` for an unknown one.
+    """
+
+    def __init__(self, database: Database, resources: Sequence[Resource], cursor_key: bytes) -> None:
+        self._db = database
+        self._tables = {resource.name: Table(resource) for resource in resources}
+        self._key = cursor_key
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the registered resources."""
+        return tuple(self._tables)
+
+    def resource(self, name: str) -> Resource:
+        """Return a registered resource."""
+        return self._table(name).resource
+
+    async def list(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
+        """Return one page: limit, cursor, sort and filters. Raises :class:`Malformed`."""
+        return await read.list_rows(self._db, self._key, self._table(resource), viewer, params)
+
+    async def search(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
+        """Return the best matches of ``q``, at most ``limit``. Raises :class:`Malformed`."""
+        return await read.search_rows(self._db, self._table(resource), viewer, params)
+
+    async def get(self, viewer: Viewer, resource: str, row_id: str) -> Answer:
+        """Return one row. Raises :class:`NotFound`."""
+        return await read.get_row(self._db, self._table(resource), viewer, row_id)
+
+    async def explain(self, viewer: Viewer, resource: str, row_id: str) -> Explanation:
+        """Say why ``viewer`` sees a row or not. For operators: it tells of rows the viewer cannot see."""
+        return await explain.explain_row(self._db, self._table(resource), viewer, row_id)
+
+    async def create(self, viewer: User, resource: str, body: bytes) -> Answer:
+        """Add a row. Raises :class:`Malformed`, :class:`Invalid` and :class:`Conflict`."""
+        return await write.create_row(self._db, self._table(resource), viewer, body)
+
+    async def update(
+        self, viewer: User, resource: str, row_id: str, body: bytes, *, if_match: int | None
+    ) -> Answer:
+        """Change fields of a row, if it is still at version ``if_match``.
+
+        Raises :class:`NotFound`, :class:`PreconditionFailed`, and what :meth:`create` raises.
+        """
+        return await write.update_row(self._db, self._table(resource), viewer, row_id, body, if_match)
+
+    async def delete(self, viewer: User, resource: str, row_id: str, *, if_match: int | None) -> None:
+        """Remove a row. Raises :class:`NotFound` and :class:`PreconditionFailed`."""
+        await write.delete_row(self._db, self._table(resource), viewer, row_id, if_match)
+
+    async def store_many(
+        self,
+        viewer: User,
+        resource: str,
+        records: Sequence[Mapping[str, object]],
+        *,
+        team_id: UUID | None,
+        dry_run: bool,
+    ) -> bulk.Stored:
+        """Store records all or nothing, idempotent by external id. Raises :class:`Invalid`."""
+        table = self._table(resource)
+        return await bulk.store_records(self._db, table, viewer, records, team_id, dry_run=dry_run)
+
+    def check(self, resource: str, record: Mapping[str, object]) -> Faults:
+        """Return every fault of a record, without storing it."""
+        return bulk.check_record(self._table(resource), record)
+
+    def export(self, viewer: Viewer, resource: str) -> AsyncIterator[bytes]:
+        """Yield every visible row as one JSON object, oldest first."""
+        return read.export_rows(self._db, self._table(resource), viewer)
+
+    def _table(self, name: str) -> Table:
+        table = self._tables.get(name)
+        if table is None:
+            raise unknown_resource(name)
+        return table

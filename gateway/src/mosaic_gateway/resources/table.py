@@ -1,0 +1,121 @@
+"""A resource's table, described once: columns, their SQL types, and the SQL that makes an item of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+
+from mosaic_hookspecs.errors import ConfigError
+from mosaic_hookspecs.types import Resource
+
+#: Names with a meaning of their own in a request or an answer.
+RESERVED = frozenset({"limit", "cursor", "sort", "q", "rank"})
+#: A sort value travels in the cursor, hence in a URL: longer texts cannot be sorted by. In characters.
+MAX_SORT_TEXT = 1000
+
+_TYPES = {"integer": "bigint", "number": "double precision", "boolean": "boolean", "string": "text"}
+_FORMATS = {"date-time": "timestamptz", "date": "date", "uuid": "uuid"}
+_RFC3339 = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One column: ``sql_type`` is the cast of a value; None means it can be neither filtered nor sorted."""
+
+    name: str
+    sql_type: str | None
+    nullable: bool
+    adapter: TypeAdapter[Any]  # of one value given as text
+    sortable: bool
+
+    @property
+    def weight_sql(self) -> str:
+        """About how many bytes the column adds to an item of row ``r``; told without unpacking the value."""
+        size = "octet_length" if self.sql_type == "text" else "pg_column_size"
+        return f'coalesce({size}(r."{self.name}"), 0)'
+
+    @property
+    def json_sql(self) -> str:
+        """The column of row ``r`` as it goes into an item: times in UTC with six decimals and Z."""
+        quoted = f'r."{self.name}"'
+        return f"{_RFC3339.format(quoted)} AS {self.name}" if self.sql_type == "timestamptz" else quoted
+
+
+class Table:
+    """A registered resource with its columns, the standard ones first."""
+
+    def __init__(self, resource: Resource) -> None:
+        if clash := sorted(RESERVED & set(resource.model.model_fields)):
+            raise ConfigError(f"resource {resource.name}: fields {clash} have names that requests use")
+        self.resource = resource
+        self.name = resource.name
+        self.fields = tuple(resource.model.model_fields)
+        self.columns: Mapping[str, Column] = _STANDARD | {
+            name: _field_column(resource, name, schema)
+            for name, schema in _field_schemas(resource.model).items()
+        }
+        self.times = frozenset(n for n in self.fields if self.columns[n].sql_type == "timestamptz")
+        self.item = ", ".join(column.json_sql for column in self.columns.values())
+        self.weight = " + ".join(
+            ["0", *(each.weight_sql for each in self.columns.values() if not each.sortable)]
+        )
+        self.raw = ", ".join(f'r."{name}"' for name in self.columns)
+
+
+def _field_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """JSON Schema of each field, with references resolved: it says the kind of any annotation plainly."""
+    schema = model.model_json_schema(by_alias=False, mode="validation")
+    definitions = {f"#/$defs/{name}": body for name, body in schema.get("$defs", {}).items()}
+    return {
+        name: body | definitions.get(body.get("$ref", ""), {})
+        for name, body in schema.get("properties", {}).items()
+    }
+
+
+def _field_column(resource: Resource, name: str, schema: dict[str, Any]) -> Column:
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    one = options[0] if len(options) == 1 else {}
+    field = resource.model.model_fields[name]
+    sql_type = _sql_type(one)
+    kind: Any = str if sql_type == "text[]" else field.annotation
+    metadata = () if sql_type == "text[]" else field.metadata
+    short = "enum" in one or "const" in one or one.get("maxLength", MAX_SORT_TEXT + 1) <= MAX_SORT_TEXT
+    return Column(
+        name=name,
+        sql_type=sql_type,
+        nullable=len(options) < len(schema.get("anyOf", [schema])),
+        adapter=TypeAdapter(Annotated[kind, *metadata] if metadata else kind),
+        sortable=sql_type not in {None, "text[]"} and (sql_type != "text" or short),
+    )
+
+
+def _sql_type(schema: dict[str, Any]) -> str | None:
+    kind = schema.get("type", "string" if "enum" in schema or "const" in schema else None)
+    if kind == "array":
+        return "text[]" if _sql_type(schema.get("items", {})) == "text" else None
+    if kind == "string" and "format" in schema:
+        return _FORMATS.get(schema["format"], "text")
+    return _TYPES.get(str(kind))
+
+
+def _standard(name: str, sql_type: str, kind: type, *, nullable: bool = False) -> Column:
+    return Column(name, sql_type, nullable, TypeAdapter(kind), sortable=True)
+
+
+_STANDARD = {
+    column.name: column
+    for column in (
+        _standard("id", "uuid", UUID),
+        _standard("owner_id", "uuid", UUID),
+        _standard("team_id", "uuid", UUID, nullable=True),
+        _standard("external_id", "text", str, nullable=True),
+        _standard("created_at", "timestamptz", datetime),
+        _standard("updated_at", "timestamptz", datetime),
+        _standard("version", "bigint", int),
+    )
+}

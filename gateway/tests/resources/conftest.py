@@ -1,0 +1,121 @@
+"""Resources made for these tests: one with a column of every kind, one without search, one never shared."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from enum import Enum
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+
+from mosaic_gateway.identity import Identities
+from mosaic_gateway.resources import ResourceRows
+from mosaic_hookspecs.types import Resource
+
+TABLES = """
+CREATE TABLE things (
+    title text NOT NULL, body text NOT NULL, kind text NOT NULL, size bigint, weight double precision, fresh boolean,
+    day date, seen_at timestamptz, ref uuid, tags text[] NOT NULL, extra jsonb NOT NULL, tiny smallint CHECK (tiny <> 7)
+);
+SELECT make_resource('things', '{title, body}');
+CREATE TABLE plain (title text NOT NULL);
+SELECT make_resource('plain');
+CREATE TABLE secrets (title text NOT NULL);
+SELECT make_resource('secrets', '{title}');
+"""
+
+
+class Kind(Enum):
+    A = "a"
+    B = "b"
+
+
+class Thing(BaseModel):
+    title: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    body: str = ""
+    kind: Kind = Kind.A
+    size: int | None = None
+    weight: float | None = None
+    fresh: bool | None = None
+    day: date | None = None
+    seen_at: AwareDatetime | None = None
+    ref: UUID | None = None
+    tags: list[str] = Field(default_factory=list)
+    extra: dict[str, Any] = Field(default_factory=dict)
+    tiny: int | None = None
+
+
+class Plain(BaseModel):
+    title: str
+
+
+@pytest.fixture
+async def pool(pool):
+    await pool.execute(TABLES)
+    return pool
+
+
+@pytest.fixture
+def identities(pool):
+    return Identities(pool)
+
+
+@pytest.fixture
+def rows(pool):
+    resources = [
+        Resource("things", Thing, "Things", search=("title", "body")),
+        Resource("plain", Plain, "Plain things"),
+        Resource("secrets", Plain, "Never shared", search=("title",), federable=False),
+    ]
+    return ResourceRows(pool, resources, b"k" * 32)
+
+
+@pytest.fixture
+async def ada(identities):
+    await identities.add_user("ada")
+    return await identities.user("ada")
+
+
+@pytest.fixture
+async def bob(identities):
+    await identities.add_user("bob")
+    return await identities.user("bob")
+
+
+@pytest.fixture
+async def core(identities, ada, bob):
+    """A team of ada and bob."""
+    team = await identities.add_team("core")
+    await identities.add_member("core", "ada")
+    await identities.add_member("core", "bob")
+    return team
+
+
+@pytest.fixture
+def add(rows):
+    """Create a thing and return it as a dict."""
+
+    async def add(user, /, **fields: Any) -> dict[str, Any]:
+        body = json.dumps({"title": "a thing"} | fields).encode()
+        return json.loads((await rows.create(user, "things", body)).body)
+
+    return add
+
+
+@pytest.fixture
+def titles(rows):
+    """List things and return their titles, over all pages."""
+
+    async def titles(viewer, /, **params: str) -> list[str]:
+        found: list[str] = []
+        while True:
+            page = json.loads((await rows.list(viewer, "things", params)).body)
+            found += [item["title"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                return found
+            params["cursor"] = page["next_cursor"]
+
+    return titles

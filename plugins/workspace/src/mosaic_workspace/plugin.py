@@ -1,0 +1,20 @@
+"""What the workspace plugin offers: the resources tasks and notes."""
+
+from __future__ import annotations
+
+from mosaic_hookspecs import hookimpl
+from mosaic_hookspecs.types import MigrationSet, Resource
+
+
+@hookimpl
+def mosaic_migrations() -> list[MigrationSet]:
+    """The tables."""
+    return [MigrationSet("workspace", "mosaic_workspace.sql")]
+
+
+@hookimpl
+def mosaic_resources() -> list[Resource]:
+    """Tasks and notes."""
+    from mosaic_workspace.resources import NOTES, TASKS
+
+    return [TASKS, NOTES]
