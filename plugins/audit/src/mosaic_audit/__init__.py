@@ -1,1 +1,1 @@
-"""mosaic_audit"""
+"""An append-only, hash-chained audit log, committed before an answer leaves."""

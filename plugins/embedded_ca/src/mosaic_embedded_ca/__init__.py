@@ -1,1 +1,1 @@
-"""mosaic_embedded_ca"""
+"""An in-process certificate authority for the demo, development and tests."""

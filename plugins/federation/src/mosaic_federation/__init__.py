@@ -1,1 +1,1 @@
-"""mosaic_federation"""
+"""Grants, scopes, enrollment, peers and the mTLS link between gateways."""
