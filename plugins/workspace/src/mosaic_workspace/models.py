@@ -13,7 +13,11 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 class Task(BaseModel):
     """Something to be done."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "Order oats", "tags": ["kitchen"]}]},
+    )
 
     title: Title = Field(description="What is to be done, in one line.")
     body: str = Field("", max_length=100_000, description="Details, as Markdown.")
@@ -29,7 +33,11 @@ class Task(BaseModel):
 class Note(BaseModel):
     """Something to be remembered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"title": "Oats", "body": "Steep overnight."}]},
+    )
 
     title: Title = Field(description="What it is about, in one line.")
     body: str = Field("", max_length=10_000_000, description="The text, as Markdown.")

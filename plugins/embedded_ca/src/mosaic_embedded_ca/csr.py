@@ -1,0 +1,48 @@
+"""What is taken from a certificate signing request (RFC 2986): the key, once its owner has proven to hold it."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from mosaic_hookspecs.errors import Invalid
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+
+_LARGEST = 8192  # bytes of PEM
+_RSA_BITS = (3072, 8192)
+
+
+def key_of(pem: bytes) -> PublicKey:
+    """Return the key of a PEM request.
+
+    Raises :class:`Invalid` if it is not PEM, is over 8 kB, is not signed by its own key, or the key is none of
+    P-256, P-384, Ed25519 and RSA of 3072 to 8192 bits.
+    """
+    if len(pem) > _LARGEST:
+        raise _invalid(f"is longer than {_LARGEST} bytes")
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        key = request.public_key()
+        signed = request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+        raise _invalid("is not a PEM request that can be read") from None
+    if not isinstance(key, PublicKey) or not _is_strong(key):
+        raise _invalid("has a key of a kind or size that is not accepted")
+    if not signed:
+        raise _invalid("is not signed by its own key")
+    return key
+
+
+def _is_strong(key: PublicKey) -> bool:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return not isinstance(key, rsa.RSAPublicKey) or _RSA_BITS[0] <= key.key_size <= _RSA_BITS[1]
+
+
+def _invalid(what: str) -> Invalid:
+    return Invalid(
+        f"the certificate signing request {what}",
+        remedy="send PEM with a key of P-256, P-384, Ed25519 or RSA from 3072 bits, signed by that key",
+    )

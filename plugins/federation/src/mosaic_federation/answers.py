@@ -1,0 +1,77 @@
+"""What another gateway answers, taken with care: bounded in size, its refusals turned into our errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+
+from mosaic_hookspecs.errors import (
+    Conflict,
+    Fault,
+    Forbidden,
+    Gone,
+    Invalid,
+    Malformed,
+    MosaicError,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
+
+_REFUSALS = {
+    error.status: error for error in (Malformed, Forbidden, NotFound, Conflict, Gone, TooLarge, Invalid)
+}
+_OK = 200
+_CHUNK = 65_536  # bytes
+_LONGEST_TEXT = 500  # characters
+_MOST_FAULTS = 20
+
+
+async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) -> bytes:
+    """Return the body of a 200, at most ``limit`` bytes.
+
+    Raises the error that a refusal names, with ``who`` in its text, and :class:`Unavailable` for anything else.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > limit:
+            raise Unavailable(f"{who} sent more than {limit} bytes")
+    if response.status == _OK:
+        return bytes(body)
+    raise _refusal(response.status, bytes(body), who)
+
+
+def _refusal(status: int, body: bytes, who: str) -> MosaicError:
+    problem = _object(body)
+    detail = _text(problem.get("detail")) or f"status {status}"
+    remedy = _text(problem.get("remedy"))
+    error = _REFUSALS.get(status)
+    if error is None:
+        return Unavailable(f"{who} cannot answer now: {detail}", remedy=remedy)
+    return error(f"{who} answers: {detail}", remedy=remedy, faults=_faults(problem.get("errors")))
+
+
+def _faults(places: object) -> list[Fault]:
+    found = [each for each in places if isinstance(each, dict)] if isinstance(places, list) else []
+    return [
+        Fault(_text(each.get("where") or each.get("pointer")), _text(each.get("detail")))
+        for each in found[:_MOST_FAULTS]
+    ]
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    """Another gateway's words, harmless on a terminal."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(c for c in value[:_LONGEST_TEXT] if c.isprintable())

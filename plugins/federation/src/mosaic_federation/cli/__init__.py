@@ -1,0 +1,25 @@
+"""``mosaic federation``: the services do the work; here is talk only."""
+
+from __future__ import annotations
+
+import click
+
+from mosaic_federation.cli.grants import grant, scope
+from mosaic_federation.cli.peers import peer
+from mosaic_federation.cli.rows import get_row, list_rows
+
+
+@click.group()
+def federation() -> None:
+    """Share rows with other gateways, and read what they share.
+
+    \b
+    Examples:
+      mosaic federation grant create --subject ada --peer home --resource tasks --team garden
+      mosaic federation peer add 'https://…/federation/v1/enroll/…#ca=…'
+      mosaic federation list work tasks --limit 10
+    """
+
+
+for _command in (grant, peer, scope, list_rows, get_row):
+    federation.add_command(_command)

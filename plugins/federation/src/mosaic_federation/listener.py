@@ -1,0 +1,88 @@
+"""Routes of the listener for peers. Each passes the gate, also what is no route at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from quart import Blueprint, Response, g, request
+
+from mosaic_federation.gate import Admitted, Asked, Gate, Verb
+from mosaic_hookspecs.errors import Malformed, NotFound
+from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.types import Answer
+
+# What a peer names ends in the audit log, and so on an admin's terminal.
+_LONGEST_NAME = 63  # characters
+_NOT_A_NAME = re.compile(r"[^a-z0-9_]")
+
+
+def peer_routes(host: Host) -> Blueprint:
+    """Everything a peer may ask."""
+    gate = Gate(host)
+    blueprint = Blueprint("federation_peers", __name__)
+
+    def route(rule: str, verb: Verb, work: Callable[..., Awaitable[Answer]]) -> None:
+        async def guarded(**path: str) -> Response:
+            return await _through(gate, verb, partial(work, host, **path), path)
+
+        blueprint.add_url_rule(rule, f"{verb} {rule}", guarded, methods=["GET"])
+
+    route("/federation/v1/whoami", "whoami", _whoami)
+    route("/federation/v1/<resource>", "list", _list)
+    route("/federation/v1/<resource>/search", "search", _search)
+    route("/federation/v1/<resource>/<row_id>", "get", _get)
+    route("/<path:anything>", "other", _nothing)
+    route("/", "other", _nothing)
+    return blueprint
+
+
+async def _through(
+    gate: Gate, verb: Verb, work: Callable[[Admitted], Awaitable[Answer]], path: dict[str, str]
+) -> Response:
+    query = path["row_id"].encode("utf-8", "replace") if verb == "get" else request.query_string
+    resource = _NOT_A_NAME.sub("?", path.get("resource", "")[:_LONGEST_NAME])
+    certificate = request.scope["state"].get("client_certificate")
+    answer = await gate.answer(certificate, Asked(verb, resource, query, g.request_id), work)
+    return Response(answer.body, content_type="application/json")
+
+
+async def _whoami(host: Host, admitted: Admitted) -> Answer:
+    claims, view = admitted.claims, admitted.view
+    ends = admitted.expires_at
+    body = {
+        "gateway": host.gateway_name,
+        "peer": admitted.peer,
+        "grant_id": str(view.grant_id),
+        "subject": {"id": str(view.subject_id), "username": admitted.subject},
+        "scope": view.scope.model_dump(mode="json"),
+        "grant_expires_at": ends.isoformat() if ends else None,
+        "certificate": {"serial": claims.serial, "not_after": claims.not_after.isoformat()},
+    }
+    return Answer(json.dumps(body, ensure_ascii=False).encode(), rows=0)
+
+
+async def _list(host: Host, admitted: Admitted, resource: str) -> Answer:
+    return await host.rows.list(admitted.view, resource, query_params())
+
+
+async def _search(host: Host, admitted: Admitted, resource: str) -> Answer:
+    return await host.rows.search(admitted.view, resource, query_params())
+
+
+async def _get(host: Host, admitted: Admitted, resource: str, row_id: str) -> Answer:
+    return await host.rows.get(admitted.view, resource, row_id)
+
+
+async def _nothing(*_: object, **__: object) -> Answer:
+    raise NotFound("peers can ask for nothing here", remedy="GET /federation/v1/whoami says what there is")
+
+
+def query_params() -> dict[str, str]:
+    """The request's query parameters. Raises :class:`Malformed` for one given twice."""
+    for name, values in request.args.lists():
+        if len(values) > 1:
+            raise Malformed(f"query parameter {name!r} is given more than once", remedy="give it once")
+    return dict(request.args.items())

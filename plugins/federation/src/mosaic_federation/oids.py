@@ -1,0 +1,75 @@
+"""The two ids in a peer's certificate, read from its DER.
+
+Private arc: ``1.3.6.1.4.1.99999.1`` is the grant, ``.2`` the subject user, each an otherName of the subject
+alternative name (RFC 5280, 4.2.1.6) that holds a UTF8String.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from uuid import UUID
+
+from cryptography import x509
+
+from mosaic_hookspecs.errors import Forbidden
+
+GRANT_ID = "1.3.6.1.4.1.99999.1"
+SUBJECT_ID = "1.3.6.1.4.1.99999.2"
+
+_UUID_AS_UTF8STRING = bytes([0x0C, 36])  # DER tag and length
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a certificate says. Only the grant decides whether it is true."""
+
+    grant_id: UUID
+    subject_id: UUID
+    serial: str  # lower-case hex
+    not_before: datetime
+    not_after: datetime
+
+
+@lru_cache(maxsize=4096)
+def read_claims(der: bytes) -> Claims:
+    """Parse a certificate whose chain TLS has checked.
+
+    Raises :class:`Forbidden` unless each id is there exactly once and is a UUID in canonical form.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        raise _forbidden("has no subject alternative name that can be read") from None
+    others = [name for name in names if isinstance(name, x509.OtherName)]
+    return Claims(
+        grant_id=_only(others, GRANT_ID, "grant id"),
+        subject_id=_only(others, SUBJECT_ID, "subject id"),
+        serial=f"{certificate.serial_number:x}",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _only(names: list[x509.OtherName], oid: str, what: str) -> UUID:
+    values = [name.value for name in names if name.type_id.dotted_string == oid]
+    if len(values) != 1:
+        raise _forbidden(f"holds {len(values)} times a {what} ({oid}) where once is required")
+    value = values[0]
+    try:
+        text = value[2:].decode("ascii")
+        parsed = UUID(text)
+    except ValueError:
+        raise _forbidden(f"holds a {what} that is not a UUID") from None
+    if value[:2] != _UUID_AS_UTF8STRING or str(parsed) != text:
+        raise _forbidden(f"holds a {what} that is not a UUID in canonical form")
+    return parsed
+
+
+def _forbidden(what: str) -> Forbidden:
+    return Forbidden(
+        f"the client certificate {what}",
+        remedy="use the certificate that enrollment issued for this grant",
+    )

@@ -1,0 +1,292 @@
+"""Enrolling with a gateway that may be someone else: nothing is kept that was not checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mosaic_embedded_ca.certificates import make_client, make_root, make_server
+from mosaic_federation.enrollment import Enrollment
+from mosaic_federation.enrollment_url import read_url
+from mosaic_federation.joining import fetch_offer, hear_from, join
+from mosaic_federation.keys import key_pem, new_key, signing_request
+from mosaic_federation.links import links_of
+from mosaic_federation.peers import Peers
+from mosaic_hookspecs.errors import Conflict, Gone, Malformed, MosaicError, NotFound, Unavailable
+
+TOKEN = "t" * 43
+PIN = "a" * 64
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"https://work.example:8443/some/prefix/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://127.0.0.1:8080/federation/v1/enroll/{TOKEN}#ca={PIN}\n",
+        f"http://[::1]:8080/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://localhost/federation/v1/enroll/{TOKEN}#ca={PIN}",
+    ],
+)
+def test_a_good_url_is_taken_apart_without_showing_its_token(url: str) -> None:
+    read = read_url(url)
+    assert read.ca_sha256 == PIN
+    assert TOKEN in str(read.address)
+    assert TOKEN not in repr(read)
+    assert "#" not in str(read.address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "work.example",
+        f"https://work.example/federation/v1/enroll/{TOKEN}",
+        f"https://work.example/federation/v1/enroll/{TOKEN}#ca={PIN[:-1]}",
+        f"https://work.example/federation/v1/enroll/{TOKEN}#CA={PIN}",
+        f"https://work.example/federation/v1/enroll/short#ca={PIN}",
+        f"https://work.example/v1/tasks/{TOKEN}#ca={PIN}",
+        f"https://ada:secret@work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"ftp://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://192.168.0.1/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://localhost.evil.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        "https://[::1/federation",
+    ],
+)
+def test_any_other_url_is_refused_without_repeating_its_token(url: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        read_url(url)
+    assert TOKEN not in str(caught.value)
+
+
+@dataclass
+class Other:
+    """The gateway at the other end: it answers truly, but for what a test changes."""
+
+    world: Any
+    url: str = ""
+    grant_id: str = ""
+    change_offer: Callable[[dict[str, Any]], Any] = field(default=lambda offer: offer)
+    change_answer: Callable[[dict[str, Any], bytes], Any] = field(default=lambda answer, csr: answer)
+
+    async def get(self, request: web.Request) -> web.Response:
+        offer = await Enrollment(self.world.host).offer(request.match_info["token"])
+        return self._response(self.change_offer(offer))
+
+    async def post(self, request: web.Request) -> web.Response:
+        csr = (await request.json())["csr"].encode()
+        answer = await Enrollment(self.world.host).redeem(
+            request.match_info["token"], csr=csr, name="home", request_id="r"
+        )
+        return self._response(self.change_answer(answer, csr))
+
+    def _response(self, body: Any) -> web.Response:
+        return body if isinstance(body, web.Response) else web.json_response(body)
+
+
+@pytest.fixture
+async def other(world: Any) -> AsyncIterator[Other]:
+    made = Other(world)
+    app = web.Application()
+    path = "/federation/v1/enroll/{token}"
+    app.add_routes([web.get(path, made.get), web.post(path, made.post)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    offer = await world.offer()
+    made.grant_id = str(offer.grant.id)
+    made.url = offer.url.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    yield made
+    await runner.cleanup()
+
+
+async def enroll(other: Other, name: str = "work") -> Any:
+    url = read_url(other.url)
+    offered = await fetch_offer(url)
+    return await join(other.world.host, url, offered, name=name, readers="admins", actor="test")
+
+
+def another_root() -> Any:
+    return make_root("Someone else", 1)
+
+
+def pem(certificate: Any) -> str:
+    return str(certificate.public_bytes(Encoding.PEM).decode())
+
+
+def issued_by(root: Any, csr: bytes, grant_id: Any, subject_id: Any) -> str:
+    key: Any = x509.load_pem_x509_csr(csr).public_key()
+    until = datetime.now(UTC) + timedelta(hours=1)
+    return pem(make_client(root, key, grant_id=grant_id, subject_id=subject_id, not_after=until))
+
+
+async def authority_root(world: Any) -> Any:
+    return await world.host.authority()._root()
+
+
+Change = Callable[[dict[str, Any], bytes], Any]
+
+
+async def false_answers(world: Any) -> dict[str, Change]:
+    grant, ada = (await world.grants.all())[0].id, world.ada
+    ours, stranger = await authority_root(world), another_root()
+    other_csr = signing_request(new_key())
+
+    def chain(root: Any, grant_id: Any, subject_id: Any, csr: bytes | None = None) -> Change:
+        return lambda answer, sent: answer | {"chain": issued_by(root, csr or sent, grant_id, subject_id)}
+
+    return {
+        "another authority": lambda a, csr: (
+            chain(stranger, grant, ada)(a, csr) | {"ca": pem(stranger.certificate)}
+        ),
+        "a chain of another authority": chain(stranger, grant, ada),
+        "a certificate for another grant": chain(ours, uuid4(), ada),
+        "a certificate for another subject": chain(ours, grant, uuid4()),
+        "a certificate for another key": chain(ours, grant, ada, other_csr),
+        "a certificate without ids": lambda a, _: a | {"chain": pem(ours.certificate)},
+        "no certificate": lambda a, _: a | {"chain": ""},
+        "a plain link": lambda a, _: a | {"url": "http://127.0.0.1:1"},
+        "no JSON": lambda _a, _: web.Response(text="<html>"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("another authority", "another certificate authority"),
+        ("a chain of another authority", "does not verify"),
+        ("a certificate for another grant", "another grant"),
+        ("a certificate for another subject", "another grant"),
+        ("a certificate for another key", "another key"),
+        ("a certificate without ids", "alternative name"),
+        ("no certificate", "does not verify"),
+        ("a plain link", "not answer like a gateway"),
+        ("no JSON", "not answer like a gateway"),
+    ],
+)
+async def test_a_false_answer_leaves_nothing_behind_and_says_what_to_do(
+    other: Other, what: str, says: str
+) -> None:
+    other.change_answer = (await false_answers(other.world))[what]
+    with pytest.raises(MosaicError, match=says) as caught:
+        await enroll(other)
+    assert other.grant_id in caught.value.remedy
+    assert await Peers(other.world.pool).all() == []
+
+
+async def test_an_offer_of_another_authority_is_refused_before_the_token_is_used(other: Other) -> None:
+    other.change_offer = lambda offer: offer | {"ca_sha256": PIN}
+    with pytest.raises(Unavailable, match="another certificate authority"):
+        await enroll(other)
+    other.change_offer = lambda offer: offer
+    assert (await other.world.grants.all())[0].status == "pending"
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "a\nb", "x" * 1000, ""])
+async def test_an_offer_that_would_disturb_the_terminal_is_refused(other: Other, text: str) -> None:
+    other.change_offer = lambda offer: offer | {"gateway": text}
+    with pytest.raises(Unavailable, match="not answer like a gateway"):
+        await enroll(other)
+
+
+async def test_a_redirect_is_not_followed(other: Other) -> None:
+    other.change_offer = lambda _: web.Response(
+        status=302, headers={"Location": "https://elsewhere.example/"}
+    )
+    with pytest.raises(Unavailable, match="302"):
+        await enroll(other)
+
+
+async def test_an_endless_answer_is_cut(other: Other) -> None:
+    other.change_offer = lambda _: web.Response(body=b"[" * 1_000_000)
+    with pytest.raises(Unavailable, match="sent more than"):
+        await enroll(other)
+
+
+async def test_a_refusal_is_told_in_the_others_words_made_harmless(other: Other) -> None:
+    problem = {"detail": "too \x1b[31mlate", "remedy": "ask again", "errors": [{"where": "x", "detail": "y"}]}
+    other.change_offer = lambda _: web.Response(status=410, text=json.dumps(problem))
+    with pytest.raises(Gone) as caught:
+        await enroll(other)
+    assert caught.value.detail.endswith("answers: too [31mlate")
+    assert (caught.value.remedy, str(caught.value.faults[0])) == ("ask again", "x: y")
+
+
+async def test_a_name_that_is_taken_is_refused_before_the_token_is_used(other: Other) -> None:
+    with pytest.raises(Unavailable):
+        await enroll(other)  # its listener is not there: it stays pending
+    with pytest.raises(Conflict):
+        await join(other.world.host, read_url(other.url), None, name="work", readers="admins", actor="test")
+
+
+async def test_a_peer_that_was_not_reached_is_kept_pending_and_can_be_removed(other: Other) -> None:
+    world = other.world
+    with pytest.raises(Unavailable, match="nothing listens") as caught:
+        await enroll(other)
+    assert "mosaic federation peer test work" in caught.value.remedy
+    [peer] = await Peers(world.pool).all()
+    assert (peer.state, peer.subject, peer.readers) == ("pending", "ada", "admins")
+    raw = await world.pool.fetchrow("SELECT * FROM federation_peers")
+    assert all(b"PRIVATE KEY" not in value for value in raw.values() if isinstance(value, bytes))
+    await Peers(world.pool).remove("work")
+    assert await world.pool.fetchval("SELECT sealed_key IS NULL FROM federation_peers")
+    with pytest.raises(NotFound):
+        await hear_from(world.host, "work")
+
+
+async def test_an_expired_certificate_is_said_to_be_so_before_dialling(other: Other) -> None:
+    world = other.world
+    with pytest.raises(Unavailable):
+        await enroll(other)
+    await world.pool.execute("UPDATE federation_peers SET not_after = now()")
+    with pytest.raises(Unavailable, match="certificate for peer 'work' has expired"):
+        await links_of(world.host).get(await Peers(world.pool).get("work"), "tasks")
+
+
+async def test_what_listens_there_but_is_no_gateway_is_explained(other: Other) -> None:
+    world = other.world
+    with pytest.raises(Unavailable):
+        await enroll(other)
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await world.pool.execute(f"UPDATE federation_peers SET url = 'https://127.0.0.1:{port}'")
+        with pytest.raises(Unavailable, match="does not speak TLS"):
+            await hear_from(world.host, "work")
+
+
+async def test_another_authoritys_listener_is_not_believed(other: Other, tmp_path: Path) -> None:
+    world, stranger, key = other.world, another_root(), new_key()
+    with pytest.raises(Unavailable):
+        await enroll(other)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    leaf = make_server(stranger, key.public_key(), names=["127.0.0.1"], not_after=until)
+    (tmp_path / "both.pem").write_bytes(key_pem(key) + pem(leaf).encode())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "both.pem")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await world.pool.execute(f"UPDATE federation_peers SET url = 'https://127.0.0.1:{port}'")
+        with pytest.raises(Unavailable, match="does not verify: unable to get local issuer certificate"):
+            await hear_from(world.host, "work")

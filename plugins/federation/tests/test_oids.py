@@ -1,0 +1,93 @@
+"""A certificate's two ids are read strictly: anything doubtful is no id."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mosaic_federation.oids import GRANT_ID, SUBJECT_ID, read_claims
+from mosaic_hookspecs.errors import Forbidden
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+GOOD = str(uuid4()).encode()
+
+
+def utf8(value: bytes) -> bytes:
+    return bytes([0x0C, len(value)]) + value
+
+
+def certificate(*names: tuple[str, bytes], sans: bool = True) -> bytes:
+    name = x509.Name([])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key())
+        .serial_number(0xABC).not_valid_before(now).not_valid_after(now + timedelta(hours=1))
+    )  # fmt: skip
+    if sans:
+        others = [x509.OtherName(x509.ObjectIdentifier(oid), value) for oid, value in names]
+        general = [x509.DNSName("other.example"), *others]
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=False)
+    return builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@given(grant=st.uuids(), subject=st.uuids())
+def test_both_ids_and_the_serial_are_read(grant: UUID, subject: UUID) -> None:
+    claims = read_claims(
+        certificate((SUBJECT_ID, utf8(str(subject).encode())), (GRANT_ID, utf8(str(grant).encode())))
+    )
+    assert (claims.grant_id, claims.subject_id, claims.serial) == (grant, subject, "abc")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        utf8(GOOD.upper() if GOOD.upper() != GOOD else b"A" * 36),
+        utf8(b"{" + GOOD + b"}"),
+        utf8(GOOD.replace(b"-", b"")),
+        utf8(b" " + GOOD[:-1]),
+        utf8(GOOD + b"\0"),
+        utf8(b""),
+        b"\x13\x24" + GOOD,  # PrintableString
+        b"\x04\x24" + GOOD,  # OCTET STRING
+    ],
+)
+@pytest.mark.parametrize("oid", [GRANT_ID, SUBJECT_ID])
+def test_an_id_in_any_other_spelling_is_refused(oid: str, value: bytes) -> None:
+    other = SUBJECT_ID if oid == GRANT_ID else GRANT_ID
+    with pytest.raises(Forbidden):
+        read_claims(certificate((oid, value), (other, utf8(GOOD))))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        [(GRANT_ID, utf8(GOOD))],
+        [(SUBJECT_ID, utf8(GOOD))],
+        [(GRANT_ID, utf8(GOOD)), (GRANT_ID, utf8(GOOD)), (SUBJECT_ID, utf8(GOOD))],
+        [(GRANT_ID, utf8(GOOD)), (SUBJECT_ID, utf8(GOOD)), (SUBJECT_ID, utf8(str(uuid4()).encode()))],
+        [(GRANT_ID + ".1", utf8(GOOD)), (SUBJECT_ID, utf8(GOOD))],
+    ],
+)
+def test_each_id_must_be_there_exactly_once(names: list[tuple[str, bytes]]) -> None:
+    with pytest.raises(Forbidden):
+        read_claims(certificate(*names))
+
+
+@given(der=st.binary(max_size=300))
+def test_no_bytes_crash_the_reader(der: bytes) -> None:
+    with pytest.raises(Forbidden):
+        read_claims(der)
+
+
+def test_a_certificate_without_alternative_names_is_refused() -> None:
+    with pytest.raises(Forbidden):
+        read_claims(certificate(sans=False))

@@ -1,0 +1,166 @@
+"""Two real gateways, ``home`` and ``work``, as processes on the local tier, driven by the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mosaic_gateway.boot import open_gateway
+from mosaic_gateway.compose import compose
+from mosaic_gateway.config import read_config
+from mosaic_gateway.database import Pool
+
+MOSAIC = Path(sys.executable).with_name("mosaic")
+PATIENCE = 60.0  # seconds, for a gateway to start
+
+
+@dataclass
+class Gateway:
+    """One gateway, its files and its process."""
+
+    name: str
+    directory: Path
+    port: int
+    peer_port: int
+    token: str = field(default="", repr=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "mosaic.config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def public(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def link(self) -> str:
+        return f"https://127.0.0.1:{self.peer_port}"
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run ``mosaic`` and return what it printed; it must exit with ``code``."""
+        done = subprocess.run(
+            [MOSAIC, "--config", self.config, *command],
+            capture_output=True, text=True, check=False, timeout=90, env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
+        assert done.returncode == code, (
+            f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        )
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def json(self, *command: str) -> Any:
+        return json.loads(self.run(*command, "--json"))
+
+    def http(self, token: str | None = None) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        return httpx.Client(base_url=self.public, headers=headers, timeout=30)
+
+    def add(self, resource: str, **fields: Any) -> str:
+        """Create a row of the admin's and return its id."""
+        with self.http() as client:
+            response = client.post(f"/v1/{resource}", json=fields)
+            assert response.status_code == 201, response.text
+            return str(response.json()["id"])
+
+    def offer(self, *options: str) -> Any:
+        """Make a grant for home through the admin's eyes."""
+        common = ("grant", "create", "--subject", "admin", "--peer", "home")
+        return self.json("federation", *common, *(options or ("--resource", "tasks", "--personal")))
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [MOSAIC, "--config", self.config, "gateway", "start"], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE
+        while not self._ready():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def _ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.peer_port), 1):
+                return httpx.get(f"{self.public}/readyz", timeout=5).is_success
+        except (OSError, httpx.HTTPError):
+            return False
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Pool]:
+        """Its database, as its owner sees it."""
+        async with open_gateway(compose(read_config(self.config)), serving=False) as gateway:
+            yield gateway.database
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def make(parent: Path, name: str, **settings: Any) -> Gateway:
+    port, peer_port = free_ports(2)
+    made = Gateway(name, parent / name, port, peer_port)
+    options = ["--name", name, "--port", str(port), "--federation-port", str(peer_port), "--json"]
+    done = subprocess.run(
+        [MOSAIC, "gateway", "init", made.directory, *options], capture_output=True, text=True, check=True
+    )
+    made.token = json.loads(done.stdout)["token"]
+    made.config.write_text(json.dumps(json.loads(made.config.read_text()) | settings))
+    return made
+
+
+@pytest.fixture(scope="session")
+def gateways() -> Iterator[tuple[Gateway, Gateway]]:
+    """``home`` and ``work``, running."""
+    parent = Path(tempfile.mkdtemp(prefix="mosaic-two-", dir="/tmp"))  # Postgres may run as another user
+    parent.chmod(0o711)
+    made: list[Gateway] = []
+    try:
+        made.append(make(parent, "home"))
+        made.append(make(parent, "work", workers=2))
+        for each in made:
+            each.start()
+        yield made[0], made[1]
+    finally:
+        for each in made:
+            each.stop()
+        shutil.rmtree(parent)
+
+
+@pytest.fixture
+def home(gateways: tuple[Gateway, Gateway]) -> Gateway:
+    """The gateway that is shared with (A)."""
+    return gateways[0]
+
+
+@pytest.fixture
+def work(gateways: tuple[Gateway, Gateway]) -> Gateway:
+    """The gateway that shares (B)."""
+    return gateways[1]
