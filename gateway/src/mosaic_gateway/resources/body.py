@@ -17,7 +17,9 @@ class Object(dict[str, Any]):
 def parse_object(body: bytes) -> Object:
     """Raise :class:`Malformed` for what is not JSON, with its position, and :class:`Invalid` for no object."""
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+        value = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_number
+        )
     except UnicodeDecodeError as error:
         raise _malformed(f"byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -37,6 +39,12 @@ def _object(pairs: list[tuple[str, Any]]) -> Object:
         names = [name for name, _ in pairs]
         made.duplicates = tuple(sorted({name for name in names if names.count(name) > 1}))
     return made
+
+
+def _number(text: str) -> float | int:
+    """To JSON Schema, 1.0 is an integer."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _refuse(name: str) -> NoReturn:

@@ -111,7 +111,7 @@ def _sort(table: Table, text: str, faults: list[Fault]) -> Sort:
 def _filter(table: Table, parameter: str, text: str, faults: list[Fault]) -> Filter | None:
     name, _, operator = parameter.partition(".")
     column = table.columns.get(name)
-    if column is None or column.sql_type is None or operator not in _operators(column):
+    if column is None or column.sql_type is None or operator not in operators(column):
         faults.append(_unknown(parameter, _parameters(table)))
         return None
     try:
@@ -149,7 +149,8 @@ def _value(column: Column, text: str) -> Any:
     return value
 
 
-def _operators(column: Column) -> tuple[str, ...]:
+def operators(column: Column) -> tuple[str, ...]:
+    """Return the comparisons that a column can be filtered by."""
     ordered = () if column.sql_type in {"text[]", "boolean"} else ("gt", "gte", "lt", "lte", "in")
     return ("", *ordered, *(("null",) if column.nullable else ()))
 
@@ -159,7 +160,7 @@ def _parameters(table: Table) -> list[str]:
         f"{column.name}.{operator}" if operator else column.name
         for column in table.columns.values()
         if column.sql_type
-        for operator in _operators(column)
+        for operator in operators(column)
     ]
     return ["limit", "cursor", "sort", *filters]
 

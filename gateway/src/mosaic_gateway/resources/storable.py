@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from mosaic_hookspecs.errors import Fault
 
-BIGINT = range(-(2**63), 2**63)
+_BIGINT = 2**63
 #: What pydantic also takes for a time (a count of seconds, a date with a space) is not RFC 3339.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.IGNORECASE)
 TIME_HINT = "expected a time with a time zone (RFC 3339), such as 2026-01-31T12:00:00Z"
@@ -20,7 +20,7 @@ def problem(value: object) -> str | None:
     if isinstance(value, str):
         return _text_problem(value)
     if isinstance(value, int):
-        return None if value in BIGINT else "the number does not fit into 64 bits"
+        return None if -_BIGINT <= value < _BIGINT else "the number does not fit into 64 bits"
     if isinstance(value, float):
         return None if math.isfinite(value) else "the number is not finite"
     return _time_problem(value) if isinstance(value, datetime) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
@@ -73,7 +74,11 @@ def draft(table: Table, given: Mapping[str, object], parse: Parse, beside: type[
         found += faults({name: getattr(row, name) for name in table.times})
     if found or row is None or place is None:
         raise Invalid(f"The row is not valid for {table.name}.", faults=found)
-    return Draft(row.model_dump(mode="json"), getattr(place, "team_id", None), place.external_id)
+    # Postgres takes offsets up to ±15:59, RFC 3339 up to ±23:59
+    times = {
+        name: moment.astimezone(UTC).isoformat() for name in table.times if (moment := getattr(row, name))
+    }
+    return Draft(row.model_dump(mode="json") | times, getattr(place, "team_id", None), place.external_id)
 
 
 def _parse(
@@ -101,5 +106,10 @@ def _why_not(name: str, known: tuple[str, ...]) -> str:
 
 
 def _loose_times(table: Table, given: Mapping[str, object]) -> list[Fault]:
-    values = ((name, given.get(name)) for name in sorted(table.times))
-    return [Fault(f"/{n}", TIME_HINT) for n, v in values if isinstance(v, str) and not TIME.match(v)]
+    values = ((name, given[name]) for name in sorted(table.times) if given.get(name) is not None)
+    return [Fault(f"/{name}", TIME_HINT) for name, value in values if not _is_time(value)]
+
+
+def _is_time(value: object) -> bool:
+    """Pydantic also takes a number for a time, as seconds; a file with a stray 5 does not mean 1970."""
+    return isinstance(value, datetime) or (isinstance(value, str) and TIME.match(value) is not None)

@@ -18,7 +18,9 @@ from mosaic_hookspecs.errors import Unavailable
 
 log = logging.getLogger("mosaic.serving")
 
-_ENVIRONMENT = "_MOSAIC_WORKER_FDS"  # no setting, hence the underscore: "pipe,socket,socket…": descriptors of one worker
+_ENVIRONMENT = (
+    "_MOSAIC_WORKER_FDS"  # "pipe,socket,socket…": descriptors of one worker; no setting, hence the underscore
+)
 _EARLY = 10.0  # seconds: a worker that dies sooner has failed to start
 _ATTEMPTS = 5
 _BACKOFF = (0.1, 5.0)  # seconds, first and longest

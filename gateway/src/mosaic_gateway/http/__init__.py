@@ -1,0 +1,7 @@
+"""HTTP: one Quart application per listener, sharing errors, request ids and limits."""
+
+from mosaic_gateway.http.base import listener_app
+from mosaic_gateway.http.public import public_app
+from mosaic_gateway.http.services import PublicServices
+
+__all__ = ["PublicServices", "listener_app", "public_app"]

@@ -1,0 +1,41 @@
+"""Bearer tokens (RFC 6750): no public route is reached without one, unless it was named anonymous."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING
+
+from quart import g, request
+
+from mosaic_hookspecs.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from mosaic_gateway.identity import Identities
+
+_BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+
+
+def guard(identities: Identities, anonymous: Collection[str]) -> Callable[[], Awaitable[None]]:
+    """Return a ``before_request`` function that sets ``g.viewer`` or raises :class:`Unauthenticated`.
+
+    ``anonymous`` are endpoints, compared whole. A path without a route needs no token: its 404 or 405 says
+    nothing that the OpenAPI document does not.
+    """
+
+    async def check() -> None:
+        if request.url_rule is not None and request.endpoint not in anonymous:
+            g.viewer = await identities.authenticate(_token())
+
+    return check
+
+
+def _token() -> str:
+    remedy = "send the header Authorization: Bearer <token>; `mosaic token create` makes a token"
+    sent = request.headers.getlist("Authorization")
+    if not sent:
+        raise Unauthenticated("The request has no API token.", remedy=remedy)
+    match = _BEARER.fullmatch(sent[0])
+    if match is None or len(sent) > 1:
+        raise Unauthenticated("The Authorization header is not one Bearer token.", remedy=remedy)
+    return match[1]

@@ -1,0 +1,132 @@
+"""Errors as RFC 9457 problem details: one form for everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+
+import asyncpg
+from quart import Quart, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from mosaic_hookspecs.errors import (
+    Fault,
+    Forbidden,
+    Malformed,
+    MosaicError,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+log = logging.getLogger("mosaic.http")
+
+CONTENT_TYPE = "application/problem+json"
+
+_KNOWN = {error.status: error for error in (Malformed, Unauthenticated, Forbidden, NotFound, TooLarge)}
+_REMEDIES = {
+    404: "check the path; on the public listener GET /openapi.json lists every one",
+    405: "use one of the methods in the Allow header",
+    413: "send less in one request",
+    415: "send the body as application/json",
+}
+_UNREACHABLE = (
+    OSError,  # and with it TimeoutError
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # the server is starting, stopping or cancelled the query
+    asyncpg.InsufficientResourcesError,  # out of connections, memory or disk
+)
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    remedy: str = "",
+    faults: Iterable[Fault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Build the answer; ``code`` is stable and names the kind of problem, ``detail`` this occurrence.
+
+    ``instance`` is the request, not its path: a path may hold a token.
+    """
+    body = {
+        "type": f"urn:mosaic:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:request:{g.request_id}",
+        "remedy": remedy,
+        "request_id": g.request_id,
+        "errors": [_place(fault) for fault in faults],
+    }
+    text = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+    return Response(text, status, headers=dict(headers or {}), content_type=CONTENT_TYPE)
+
+
+def _place(fault: Fault) -> dict[str, str]:
+    """``pointer`` for a JSON pointer (RFC 6901), ``where`` for any other place."""
+    return {"pointer" if fault.where.startswith("/") else "where": fault.where, "detail": fault.message}
+
+
+def install(app: Quart) -> None:
+    """Answer every error of ``app`` as a problem."""
+    app.register_error_handler(MosaicError, _expected)
+    app.register_error_handler(HTTPException, _routing)
+    app.register_error_handler(Exception, _unexpected)
+
+
+async def _expected(error: MosaicError) -> Response:
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status >= MosaicError.status:
+        log.warning("request %s: %s: %s", g.request_id, error.code, error.detail)
+    return problem(
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        remedy=error.remedy,
+        faults=error.faults,
+        headers=headers,
+    )
+
+
+async def _routing(error: HTTPException) -> Response:
+    status = error.code or 500
+    known = _KNOWN.get(status)
+    return problem(
+        status,
+        known.code if known else re.sub(r"[^a-z]+", "-", error.name.lower()),
+        known.title if known else error.name,
+        error.description or error.name,
+        remedy=_REMEDIES.get(status, ""),
+        headers={name: value for name, value in error.get_headers() if name != "Content-Type"},
+    )
+
+
+async def _unexpected(error: Exception) -> Response:
+    # DataError is an InterfaceError too, and means a bug of ours rather than a lost database
+    if isinstance(error, _UNREACHABLE) and not isinstance(error, asyncpg.DataError | ValueError):
+        log.warning("request %s: %s: %s", g.request_id, type(error).__name__, error)
+        return await _expected(
+            Unavailable("The database does not answer.", remedy="try again; if it lasts, ask the operator")
+        )
+    # the rule, not the path, which may hold a token
+    log.error("request %s: %s %s failed", g.request_id, request.method, request.url_rule, exc_info=error)
+    return problem(
+        MosaicError.status,
+        MosaicError.code,
+        MosaicError.title,
+        "The gateway failed to answer; what happened is in its log.",
+        remedy="give the request id to the operator",
+    )
