@@ -1,0 +1,131 @@
+"""Each hook has an entry in docs/reference/hooks.md, with an example that works."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pluggy
+import pytest
+from pydantic import ValidationError
+from quart import Quart
+
+from mosaic_hookspecs import PROJECT, specs
+from mosaic_hookspecs.errors import Unavailable
+from mosaic_hookspecs.types import AuditEvent, DatabaseLocation
+
+ROOT = Path(__file__).parents[2]
+HOOKS: dict[str, Callable[..., Any]] = runpy.run_path(str(ROOT / "docs" / "generate.py"))["HOOKS"]
+Call = Callable[[str], Any]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> SimpleNamespace:
+    """As much of a Host as the examples look at; it is data, and nothing of ours runs behind it."""
+    return SimpleNamespace(gateway_name="home", data_dir=tmp_path)
+
+
+@pytest.fixture
+def call(host: SimpleNamespace) -> Call:
+    """Register the example of a hook as pluggy would, call the hook, return its one answer."""
+
+    def call(name: str) -> Any:
+        path = ROOT / "docs" / "examples" / "hooks" / f"{name}.py"
+        module = ModuleType(f"example_{name}")
+        exec(compile(path.read_text(), path, "exec", dont_inherit=True), vars(module))
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(specs)
+        manager.register(module)
+        manager.check_pending()
+        wants_host = "host" in HOOKS[name].__code__.co_varnames
+        (answer,) = getattr(manager.hook, name)(**({"host": host} if wants_host else {}))
+        return answer
+
+    return call
+
+
+def test_mosaic_settings(call: Call) -> None:
+    model = call("mosaic_settings")
+    assert model(city="Oslo").every_minutes == 30
+    with pytest.raises(ValidationError):
+        model(city="Oslo", citty="Rome")
+
+
+async def test_mosaic_lifespan(call: Call) -> None:
+    lifespan = call("mosaic_lifespan")
+    before = asyncio.all_tasks()
+    async with lifespan:
+        (task,) = asyncio.all_tasks() - before
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+def test_mosaic_tiers(call: Call) -> None:
+    (tier,) = call("mosaic_tiers")
+    assert tier.storage == "office_postgres"
+
+
+async def test_mosaic_storages(call: Call) -> None:
+    (storage,) = call("mosaic_storages")
+    async with storage.open(serving=False) as location:
+        assert isinstance(location, DatabaseLocation)
+
+
+def test_mosaic_migrations(call: Call) -> None:
+    (found,) = call("mosaic_migrations")
+    assert found.component == "bookmarks"
+
+
+def test_mosaic_resources(call: Call) -> None:
+    (resource,) = call("mosaic_resources")
+    assert resource.model(title="Docs", url="https://example.org").title == "Docs"
+
+
+async def test_mosaic_probes(call: Call) -> None:
+    (probe,) = call("mosaic_probes")
+    finding = await probe.check()
+    assert finding.status in ("green", "yellow")
+
+
+def test_mosaic_listeners(call: Call) -> None:
+    (listener,) = call("mosaic_listeners")
+    assert (listener.name, listener.tls) == ("metrics", None)
+
+
+async def test_mosaic_routes(call: Call) -> None:
+    (mount,) = call("mosaic_routes")
+    app = Quart("example")
+    app.register_blueprint(mount.blueprint)
+    answer = await app.test_client().get("/hello")
+    assert await answer.get_json() == {"from": "home"}
+
+
+async def test_mosaic_authorities(call: Call, host: SimpleNamespace) -> None:
+    (authority,) = call("mosaic_authorities")
+    (host.data_dir / "root.pem").write_bytes(b"PEM")
+    assert await authority.root() == b"PEM"
+    with pytest.raises(Unavailable):
+        await authority.issue_server(b"", names=["home"])
+
+
+async def test_mosaic_audit_sinks(call: Call, host: SimpleNamespace) -> None:
+    (sink,) = call("mosaic_audit_sinks")
+    event = AuditEvent("work", UUID(int=1), None, "1f", "list", "tasks", "00", "ok", 2, 300, 900, "r1")
+    await sink.record(event)
+    assert json.loads((host.data_dir / "answers.ndjson").read_text())["rows"] == 2
+    host.data_dir.joinpath("answers.ndjson").unlink()
+    host.data_dir.joinpath("answers.ndjson").mkdir()
+    with pytest.raises(Unavailable):
+        await sink.record(event)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_has_an_entry_and_an_example_that_a_test_runs(name: str) -> None:
+    assert f"\n## {name}\n" in (ROOT / "docs" / "reference" / "hooks.md").read_text()
+    assert f"test_{name}" in globals(), "its example is not run here"
