@@ -173,8 +173,8 @@ def two_gateways(folder: Path) -> Iterator[tuple[Gateway, Gateway]]:
 
 def set_up(work: Gateway, home: Gateway) -> None:
     chapter("1 · Two gateways, each with a Postgres of its own")
-    say("Ada's studio runs the gateway *work*; its client runs *home*. One command makes each of them.")
-    for gateway, admin in ((work, "ada"), (home, "ben")):
+    say("A studio runs the gateway *work*; its client runs *home*. One command makes each of them.")
+    for gateway, admin in ((work, "lead"), (home, "client")):
         ports = ("--port", gateway.port, "--federation-port", gateway.federation_port)
         printed = gateway.run("gateway", "init", gateway.folder, "--admin", admin, *ports, shows="token")
         gateway.token = found(r"^token +(\S+)", printed)
@@ -189,26 +189,26 @@ def bring_rows(work: Gateway) -> None:
     chapter("2 · Real files become rows")
     say("The studio has a team for the client's project. A calendar and a spreadsheet become its tasks.")
     work.run("team", "add", "relaunch", "--name", "Website relaunch", lines=3)
-    work.run("team", "add-member", "relaunch", "ada", lines=2)
+    work.run("team", "add-member", "relaunch", "lead", lines=2)
     files = ("docs/demo/calendar.ics", "docs/demo/tasks.csv")
-    work.run("data", "import", "tasks", *files, "--user", "ada", "--team", "relaunch", shows="27 created")
-    say("This project's own documentation becomes notes: Ada's personal ones, not the team's.")
-    work.run("data", "import", "notes", "docs", "--user", "ada", shows=r"\d created")
+    work.run("data", "import", "tasks", *files, "--user", "lead", "--team", "relaunch", shows="27 created")
+    say("This project's own documentation becomes notes: the lead's personal ones, not the team's.")
+    work.run("data", "import", "notes", "docs", "--user", "lead", shows=r"\d created")
     say("The same file again changes nothing: rows are known by their ids in the file.")
-    work.run("data", "import", "tasks", files[1], "--user", "ada", "--team", "relaunch", shows="15 unchanged")
+    work.run("data", "import", "tasks", files[1], "--user", "lead", "--team", "relaunch", shows="15 unchanged")
 
 
 def make_grant(work: Gateway) -> tuple[str, str, str]:
     """Return the grant's id, the enrollment URL, and the id of the row that is withheld."""
     chapter("3 · A grant says what may be seen")
     say("One task is for the studio's eyes only: the project's margin. Its id:")
-    exported = work.run("data", "export", "tasks", "--user", "ada", lines=2, shows="margin")
+    exported = work.run("data", "export", "tasks", "--user", "lead", lines=2, shows="margin")
     rows = [json.loads(line) for line in exported.splitlines() if line.startswith("{")]
     margin = next(row["id"] for row in rows if row["external_id"] == "margin")
-    say("Ada lets *home* see the team's tasks, except that one, at most five in one answer; and no notes.")
+    say("The lead lets *home* see the team's tasks, except that one, at most five in one answer; and no notes.")
     scope = ("--resource", "tasks", "--team", "relaunch", "--exclude", f"tasks/{margin}", "--max-rows", CAP)
     printed = work.run(
-        "federation", "grant", "create", "--subject", "ada", "--peer", "home", *scope, lines=12
+        "federation", "grant", "create", "--subject", "lead", "--peer", "home", *scope, lines=12
     )
     return found(r"^grant (\S+):", printed), found(r"^(http\S+/enroll/\S+)$", printed), margin
 
@@ -228,7 +228,7 @@ def read_across(home: Gateway, work: Gateway, grant: str, margin: str) -> None:
     home.run("federation", "get", "work", "tasks", rows[0]["id"], shows="Accessibility check", lines=14)
     say("The margin looks as if it did not exist.")
     home.run("federation", "get", "work", "tasks", margin, code=4)
-    say("Why? On *work*, Ada can ask.")
+    say("Why? On *work*, the lead can ask.")
     work.run("federation", "scope", "explain", grant, "tasks", margin, shows="hidden")
     say("Notes were never granted.")
     home.run("federation", "list", "work", "notes", code=4)
@@ -239,7 +239,7 @@ def take_back(work: Gateway, home: Gateway, grant: str, url: str) -> None:
     say("The enrollment URL was good for one use. A second one is refused: 410, gone.")
     home.run("federation", "peer", "add", url, "--name", "again", "--yes", code=4, shows="used already")
     expect(status_of(url) == 410, "HTTP 410 for the spent URL")
-    say("Ada takes the grant back, and the next request is refused.")
+    say("The lead takes the grant back, and the next request is refused.")
     work.run("federation", "grant", "revoke", grant, "--reason", "the project ended", shows="is revoked")
     home.run("federation", "list", "work", "tasks", code=4, shows="revoked")
 

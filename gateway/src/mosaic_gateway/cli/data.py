@@ -46,9 +46,9 @@ All or nothing: with any fault nothing is stored, and the exit code is 2.
 
 \b
 Examples:
-  mosaic data import tasks tasks.csv calendar.ics --user ada
-  mosaic data import notes docs --user ada --team design
-  mosaic data import tasks tasks.ndjson --user ada --dry-run
+  mosaic data import tasks tasks.csv calendar.ics --user lead
+  mosaic data import notes docs --user lead --team design
+  mosaic data import tasks tasks.ndjson --user lead --dry-run
 """,
 )
 @click.argument("resource")
@@ -100,8 +100,8 @@ def import_command(
     epilog="""
 \b
 Examples:
-  mosaic data export tasks --user ada --output tasks.ndjson
-  mosaic data export notes --user ada | jq -r .title
+  mosaic data export tasks --user lead --output tasks.ndjson
+  mosaic data export notes --user lead | jq -r .title
 """,
 )
 @click.argument("resource")

@@ -34,7 +34,7 @@ def user() -> None:
     """Manage the users of this gateway."""
 
 
-@user.command("add", epilog="\b\nExample:\n  mosaic user add ada --display-name 'Design lead'")
+@user.command("add", epilog="\b\nExample:\n  mosaic user add lead --display-name 'Design lead'")
 @click.argument("username")
 @click.option("--display-name", default="", help="Shown beside the username.")
 @click.option("--admin", is_flag=True, help="May manage users, teams, grants and peers.")
@@ -55,7 +55,7 @@ def list_users(shell: Shell, as_json: bool) -> None:
     _show_all(shell, _ask(shell, lambda i: i.users()), columns, as_json, "no user yet")
 
 
-@user.command("disable", epilog="\b\nExample:\n  mosaic user disable ada")
+@user.command("disable", epilog="\b\nExample:\n  mosaic user disable lead")
 @click.argument("username")
 @as_json
 @click.pass_obj
@@ -99,7 +99,7 @@ def list_members(shell: Shell, slug: str, as_json: bool) -> None:
     _show_all(shell, members, ["username", "role", "created_at"], as_json, "nobody is in this team yet")
 
 
-@team.command("add-member", epilog="\b\nExample:\n  mosaic team add-member atlas ada")
+@team.command("add-member", epilog="\b\nExample:\n  mosaic team add-member atlas lead")
 @click.argument("slug")
 @click.argument("username")
 @click.option("--role", type=_ROLE, default="member", show_default=True, help="Role inside the team.")
@@ -110,7 +110,7 @@ def add_member(shell: Shell, slug: str, username: str, role: Any, as_json: bool)
     shell.record(asdict(_ask(shell, lambda i: i.add_member(slug, username, role))), as_json=as_json)
 
 
-@team.command("remove-member", epilog="\b\nExample:\n  mosaic team remove-member atlas ada")
+@team.command("remove-member", epilog="\b\nExample:\n  mosaic team remove-member atlas lead")
 @click.argument("slug")
 @click.argument("username")
 @click.pass_obj
@@ -125,7 +125,7 @@ def token() -> None:
     """Manage API tokens."""
 
 
-@token.command("create", epilog="\b\nExample:\n  mosaic token create ada --name laptop --days 30")
+@token.command("create", epilog="\b\nExample:\n  mosaic token create lead --name laptop --days 30")
 @click.argument("username")
 @click.option("--name", required=True, help="What the token is for.")
 @click.option(
@@ -139,7 +139,7 @@ def create_token(shell: Shell, username: str, name: str, days: int, as_json: boo
     shell.record({"token": new.secret, "prefix": new.prefix, "expires_at": new.expires_at}, as_json=as_json)
 
 
-@token.command("list", epilog="\b\nExample:\n  mosaic token list --user ada")
+@token.command("list", epilog="\b\nExample:\n  mosaic token list --user lead")
 @click.option("--user", "username", help="Only this user's.")
 @as_json
 @click.pass_obj

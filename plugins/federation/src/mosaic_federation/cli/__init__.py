@@ -15,7 +15,7 @@ def federation() -> None:
 
     \b
     Examples:
-      mosaic federation grant create --subject ada --peer home --resource tasks --team garden
+      mosaic federation grant create --subject lead --peer home --resource tasks --team garden
       mosaic federation peer add 'https://…/federation/v1/enroll/…#ca=…'
       mosaic federation list work tasks --limit 10
     """

@@ -54,7 +54,7 @@ def grant_create(
 
     \b
     Example:
-      mosaic federation grant create --subject ada --peer home --resource tasks --resource notes \\
+      mosaic federation grant create --subject lead --peer home --resource tasks --resource notes \\
         --team garden --personal --exclude notes/0b9f… --max-rows 50
     """
     from mosaic_federation.grants import Grants
