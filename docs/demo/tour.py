@@ -195,7 +195,9 @@ def bring_rows(work: Gateway) -> None:
     say("This project's own documentation becomes notes: the lead's personal ones, not the team's.")
     work.run("data", "import", "notes", "docs", "--user", "lead", shows=r"\d created")
     say("The same file again changes nothing: rows are known by their ids in the file.")
-    work.run("data", "import", "tasks", files[1], "--user", "lead", "--team", "relaunch", shows="15 unchanged")
+    work.run(
+        "data", "import", "tasks", files[1], "--user", "lead", "--team", "relaunch", shows="15 unchanged"
+    )
 
 
 def make_grant(work: Gateway) -> tuple[str, str, str]:
@@ -205,7 +207,9 @@ def make_grant(work: Gateway) -> tuple[str, str, str]:
     exported = work.run("data", "export", "tasks", "--user", "lead", lines=2, shows="margin")
     rows = [json.loads(line) for line in exported.splitlines() if line.startswith("{")]
     margin = next(row["id"] for row in rows if row["external_id"] == "margin")
-    say("The lead lets *home* see the team's tasks, except that one, at most five in one answer; and no notes.")
+    say(
+        "The lead lets *home* see the team's tasks, except that one, at most five in one answer; and no notes."
+    )
     scope = ("--resource", "tasks", "--team", "relaunch", "--exclude", f"tasks/{margin}", "--max-rows", CAP)
     printed = work.run(
         "federation", "grant", "create", "--subject", "lead", "--peer", "home", *scope, lines=12
