@@ -29,6 +29,7 @@ check: setup ## Lint, format, types, import contracts
 	@$(BIN)/lint-imports
 
 pytest: setup
+	@.ci/services
 	@$(BIN)/pytest -n 2 --dist loadfile --durations=10 $(ARGS)
 
 bench: setup ## Measure, and print one table

@@ -30,11 +30,9 @@ async def test_the_secret_is_in_no_table_and_in_no_repr(identities, pool):
     made = await identities.create_token("ada", name="laptop", expires_in=None)
     secret = made.secret.split("_", 2)[2]
     assert secret not in repr(made)
-    [stored] = await pool.fetch(
-        "SELECT t::text AS row, convert_from(hash, 'LATIN1') AS hash FROM api_tokens t"
-    )
+    [stored] = await pool.fetch("SELECT t::text AS row, hash FROM api_tokens t")
     assert secret not in stored["row"]
-    assert secret not in stored["hash"]
+    assert secret.encode() not in stored["hash"]
 
 
 @pytest.mark.parametrize("spoil", [

@@ -50,7 +50,7 @@ async def supervise(
             await stop.wait()
             async with spawning:
                 _close(sockets)
-    except* Unavailable as failures:
+    except ExceptionGroup as failures:  # not `except*`: before Python 3.11.4 it wraps what is raised in it
         raise failures.exceptions[0] from None
     finally:
         os.close(ours)
