@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from ipaddress import IPv4Address
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_hookspecs.types import DatabaseLocation, MigrationSet
@@ -106,3 +117,198 @@ async def pool(
     administration = await connect(postgres)
     await administration.execute(f"DROP DATABASE {location.database} WITH (FORCE)")
     await administration.close()
+
+
+PASSWORD = "p@ss:w/rd #1%"  # needs percent-encoding in a URL
+_HBA = """\
+local   all all      trust
+host    all mosaic   127.0.0.1/32 scram-sha-256
+"""
+_HBA_OVER_TLS = """\
+hostssl all tls_only 127.0.0.1/32 scram-sha-256
+hostssl all by_cert  127.0.0.1/32 cert
+"""
+
+
+@dataclass(frozen=True)
+class TcpPostgres:
+    """A Postgres on TCP, as an operator runs it. Role ``mosaic`` owns its databases, and is no superuser."""
+
+    home: Path
+    port: int
+    binaries: Path
+    certificate: Path | None  # what its TLS certificate is verified by
+
+    @property
+    def superuser(self) -> DatabaseLocation:
+        """By its socket, without a password."""
+        return DatabaseLocation(host=str(self.home), port=self.port, user="postgres", database="postgres")
+
+    def location(self, database: str, *, user: str = "mosaic") -> DatabaseLocation:
+        """By TCP."""
+        return DatabaseLocation(
+            host="localhost", port=self.port, user=user, database=database, password=PASSWORD
+        )
+
+    def url(self, database: str, *, user: str = "mosaic", password: str = PASSWORD, **query: str) -> str:
+        """The same as a URL, with parameters such as ``sslmode``."""
+        secret = f":{quote(password, safe='')}" if password else ""
+        parameters = f"?{urlencode(query)}" if query else ""
+        return f"postgresql://{user}{secret}@localhost:{self.port}/{database}{parameters}"
+
+    async def execute(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser."""
+        connection = await connect(replace(self.superuser, database=database))
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    async def new_database(self) -> str:
+        """Make an empty database of the role ``mosaic``."""
+        name = f"test_{next(_numbers)}"
+        await self.execute(f"CREATE DATABASE {name} OWNER mosaic")
+        return name
+
+
+@pytest.fixture(scope="session")
+def server_password() -> str:
+    """The password of every role of the servers below."""
+    return PASSWORD
+
+
+@pytest.fixture(scope="session")
+def server_postgres() -> Iterator[TcpPostgres]:
+    """Run the system's own Postgres: with TLS, without pgvector."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("needs a Postgres server: apt-get install postgresql")
+    with _tcp_postgres(found[-1].parent, tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vector_postgres() -> Iterator[TcpPostgres]:
+    """Run the local tier's Postgres on TCP: with pgvector, without TLS."""
+    account = postgres_account(None, Path("/tmp"))
+    with _tcp_postgres(asyncio.run(binaries_for(account)), tls=False) as server:
+        yield server
+
+
+@contextmanager
+def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
+    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))
+    account = postgres_account(None, home)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(home)}
+    certificate = home / "server.crt" if tls else None
+    if certificate:
+        key = home / "server.key"
+        _self_signed(certificate, key)
+        options |= {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+        options["ssl_ca_file"] = str(certificate)
+        shutil.chown(key, account.uid, account.gid)
+    shutil.chown(home, account.uid, account.gid)
+    home.chmod(0o711)  # mkdtemp is 0700: the certificate and the socket are for others, too
+
+    def command(program: str, *arguments: str) -> list[str]:
+        return account.command(binaries / program, "-D", home / "data", *arguments)
+
+    initdb = command("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+    subprocess.run(initdb, cwd=home, check=True, stdout=subprocess.DEVNULL)
+    (home / "data" / "pg_hba.conf").write_text(_HBA + (_HBA_OVER_TLS if tls else ""))
+    settings = [part for key_value in options.items() for part in ("-c", "=".join(key_value))]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command("postgres", "-F", *settings), cwd=home, stderr=log, stdout=log)
+    server = TcpPostgres(home, port, binaries, certificate)
+    try:
+        asyncio.run(_until_ready(server.superuser, process, home / "log"))
+        roles = [
+            f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'" for role in ("mosaic", "tls_only", "by_cert")
+        ]
+        asyncio.run(server.execute(*roles))
+        yield server
+    finally:
+        process.send_signal(signal.SIGINT)  # a fast shutdown; SIGTERM would wait for whoever is connected
+        process.wait(20)
+        shutil.rmtree(home)
+
+
+def _self_signed(certificate: Path, key: Path) -> None:
+    """Write a certificate for localhost that is its own authority."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+    signed = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(minutes=5))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.write(
+            private.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class RedisServer:
+    """A server of Valkey's protocol that a test may stop and start again; nothing is kept on disk."""
+
+    port: int
+    options: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Its first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Start, wait until it listens, and stop it by its process at the end."""
+        program = shutil.which("valkey-server") or shutil.which("redis-server")
+        if not program:
+            pytest.skip("needs a Valkey or Redis server: apt-get install redis-server")
+        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd="/")
+        try:
+            while not _listens(self.port):
+                assert process.poll() is None, "the server did not start"
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def new_redis() -> Callable[..., RedisServer]:
+    """Make servers, on a free port each; a test starts them with ``running``."""
+
+    def make(*options: str) -> RedisServer:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return RedisServer(int(sock.getsockname()[1]), options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def redis_server(new_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
+    """A server that all tests share: each takes a prefix of its own, and none flushes it."""
+    server = new_redis()
+    with server.running():
+        yield server

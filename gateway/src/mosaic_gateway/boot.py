@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mosaic_gateway import __version__
-from mosaic_gateway.compose import Composition
+from mosaic_gateway.compose import Composition, Owned
 from mosaic_gateway.database import Pool, connect, open_pool
-from mosaic_gateway.health import Report, database_probe, run_probes
+from mosaic_gateway.health import HOST, Checked, detect, pool_probe, refuse_red, run_probes
+from mosaic_gateway.health.files import KEY_FILE
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.plugins import each
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.sealing import Keyring, create_keys
-from mosaic_hookspecs.errors import ConfigError, Unavailable
-from mosaic_hookspecs.types import DatabaseLocation, Mount, Probe
+from mosaic_hookspecs.errors import ConfigError
+from mosaic_hookspecs.protocols import Limiter
+from mosaic_hookspecs.types import DatabaseLocation, Finding, Mount
 from mosaic_migrations.runner import migrate
-
-KEY_FILE = "keys.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,18 @@ class Gateway:
     database: Pool
     identities: Identities
     rows: ResourceRows
-    probes: Sequence[Probe]
+    probes: Sequence[Owned]
     version: str = __version__
 
     @property
     def name(self) -> str:
         """What peers see this gateway called."""
         return self.composition.config.name
+
+    @property
+    def limiter(self) -> Limiter:
+        """The tier's."""
+        return self.composition.limiter
 
     @property
     def mounts(self) -> Sequence[Mount]:
@@ -50,10 +55,18 @@ class Gateway:
         """Largest request body, bytes."""
         return self.composition.config.limits.body_bytes
 
-    async def ready(self) -> Report:
+    def working(self) -> AbstractAsyncContextManager[None]:
+        """Run background jobs in this process for as long as entered: for those that serve, not for commands."""
+        return self.composition.queue.work(self.composition.jobs)
+
+    async def ready(self) -> list[tuple[str, Finding]]:
         """Findings of the probes that the tier is ready by."""
+        return [(each.name, each.finding) for each in await self.checked()]
+
+    async def checked(self) -> list[Checked]:
+        """The same, with whose they are and how long they took."""
         wanted = self.composition.tier.ready_when
-        return await run_probes([probe for probe in self.probes if probe.name in wanted])
+        return await run_probes([each for each in self.probes if each.probe.name in wanted])
 
 
 def prepare_data_dir(data_dir: Path) -> None:
@@ -92,12 +105,14 @@ def check_data_dir(data_dir: Path) -> None:
 
 @asynccontextmanager
 async def open_storage(composition: Composition, *, serving: bool) -> AsyncIterator[DatabaseLocation]:
-    """Bring Postgres within reach, with every migration applied."""
+    """Bring Postgres within reach, found fit for the tier, with every migration applied."""
     check_data_dir(composition.config.data_dir)
+    vector = composition.host.storage_target.enable_vector
     async with composition.storage.open(serving=serving) as location:
+        await detect(composition.tier, location, composition.probes, vector=vector)
         connection = await connect(location)
         try:
-            await migrate(connection, composition.migrations)
+            await migrate(connection, composition.migrations, vector=vector)
         finally:
             await connection.close(timeout=5)
         yield location
@@ -113,20 +128,16 @@ async def open_gateway(composition: Composition, *, serving: bool) -> AsyncItera
     keyring = Keyring.read(composition.config.data_dir / KEY_FILE)
     async with AsyncExitStack() as stack:
         location = await stack.enter_async_context(open_storage(composition, serving=serving))
-        pool = await stack.enter_async_context(open_pool(location))
         host = composition.host
-        identities = Identities(pool)
+        pool = await stack.enter_async_context(open_pool(location, size=host.storage_target.pool))
+        identities = Identities(pool, composition.cache)
         rows = ResourceRows(pool, host.resources, keyring.cursor_key)
         host.database, host.sealer, host.rows, host.identity = pool, keyring, rows, identities
+        for service in composition.services:
+            await stack.enter_async_context(service.open())
         for _plugin, lifespan in each(composition.registry, "mosaic_lifespan", host_for=composition.view):
             await stack.enter_async_context(lifespan)
-        probes = [database_probe(pool), *composition.probes]
+        probes = [Owned(HOST, pool_probe(pool, location)), *composition.probes]
         gateway = Gateway(composition, location, pool, identities, rows, probes)
-        _refuse_unready(await gateway.ready())
+        refuse_red(await gateway.checked())
         yield gateway
-
-
-def _refuse_unready(report: Report) -> None:
-    for name, finding in report:
-        if finding.status == "red":
-            raise Unavailable(f"not ready: {name}: {finding.detail}", remedy=finding.remedy)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-from mosaic_gateway.config import Config, Source, bind
+from mosaic_gateway.config import Config, Source, bind, tier_faults, tier_name
 from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.plugins import Registry, each_item, installed, load
 from mosaic_hookspecs.errors import ConfigError, Fault
-from mosaic_hookspecs.protocols import Storage
-from mosaic_hookspecs.types import Listener, MigrationSet, Mount, Probe, Tier
+from mosaic_hookspecs.protocols import Cache, CertificateAuthority, Limiter, Queue, Storage
+from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Tier
 from mosaic_migrations import CORE
 
 T = TypeVar("T")
+
+
+class Owned(NamedTuple):
+    """A probe, and whose it is."""
+
+    plugin: str
+    probe: Probe
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,11 @@ class Composition:
     tier: Tier
     host: GatewayHost
     storage: Storage
+    queue: Queue
+    cache: Cache
+    limiter: Limiter
     migrations: Sequence[MigrationSet]
-    probes: Sequence[Probe]  # of plugins
+    probes: Sequence[Owned]
 
     def view(self, plugin: str) -> PluginHost:
         """The host as that plugin sees it."""
@@ -53,69 +62,139 @@ class Composition:
                 raise ConfigError(f"plugin {plugin!r} mounts routes on unknown listener {mount.listener!r}")
         return [mount for _, mount in mounts]
 
+    @property
+    def services(self) -> Sequence[Queue | Cache | Limiter]:
+        """What is opened after the database and before the lifespans."""
+        return (self.queue, self.cache, self.limiter)
+
+    @cached_property
+    def jobs(self) -> Sequence[Job]:
+        """Background work of plugins. Only once the lifespans are up."""
+        return _unique("job", each_item(self.registry, "mosaic_jobs", host_for=self.view), lambda j: j.name)
+
 
 def compose(source: Source) -> Composition:
     """Bind, load and compose. Raises one :class:`ConfigError` that lists every fault found."""
-    config, registry = _bind_all(source)
-    tier = _pick("tier", config.tier, each_item(registry, "mosaic_tiers"), lambda t: t.name, "tier")
-    host = GatewayHost.for_config(config, tier, registry)
+    config, registry, tier = _bind_all(source)
+    host = GatewayHost.for_config(config, tier, registry, source.path.parent)
+    errors: list[ConfigError] = []
 
     def items(hook: str) -> list[tuple[str, Any]]:
         return list(each_item(registry, hook, host_for=lambda name: PluginHost(host, name)))
 
-    host.authorities = _unique("authority", items("mosaic_authorities"), lambda a: a.name)
-    host.sinks = [sink for _, sink in items("mosaic_audit_sinks")]
-    host.resources = _unique("resource", items("mosaic_resources"), lambda r: r.name)
-    if len(host.authorities) > 1:
-        offered = ", ".join(authority.name for authority in host.authorities)
-        raise ConfigError(f"more than one certificate authority: {offered}", remedy="keep one in the config")
+    def attempt(work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except ConfigError as error:
+            errors.append(error)
+            return cast(T, None)  # never seen: the errors are raised before anything is used
+
+    attempt(lambda: _pick("tier", tier.name, each_item(registry, "mosaic_tiers"), lambda t: t.name))
+    host.authorities = attempt(lambda: _authorities(tier, items("mosaic_authorities"))) or ()
+    host.sinks = attempt(lambda: [sink for _, sink in items("mosaic_audit_sinks")]) or ()
+    host.resources = attempt(lambda: _unique("resource", items("mosaic_resources"), lambda r: r.name)) or ()
+    wanted = host.storage_target.type
+    storage = attempt(lambda: _pick("storage", wanted, items("mosaic_storages"), lambda s: s.name))
+    queue = host.queue = attempt(
+        lambda: _pick("queue", host.queue_target.type, items("mosaic_queues"), lambda q: q.name)
+    )
+    cache = host.cache = attempt(lambda: _pick("cache", tier.cache, items("mosaic_caches"), lambda c: c.name))
+    limiter = host.limiter = attempt(
+        lambda: _pick("limiter", tier.limiter, items("mosaic_limiters"), lambda x: x.name)
+    )
+    migrations = attempt(lambda: [CORE, *(s for _, s in items("mosaic_migrations"))])
+    probes = attempt(lambda: _probes(items("mosaic_probes")))
+    _raise_all(source, errors)
+    vector = host.storage_target.enable_vector
     return Composition(
         config=config,
         registry=registry,
         tier=tier,
         host=host,
-        storage=_pick("storage", tier.storage, items("mosaic_storages"), lambda s: s.name, "tier"),
-        migrations=[CORE, *(s for _, s in items("mosaic_migrations"))],
-        probes=_unique("probe", items("mosaic_probes"), lambda p: p.name),
+        storage=storage,
+        queue=queue,
+        cache=cache,
+        limiter=limiter,
+        migrations=[each for each in migrations if vector or not each.needs_vector],
+        probes=probes,
     )
 
 
-def _bind_all(source: Source) -> tuple[Config, Registry]:
+def _bind_all(source: Source) -> tuple[Config, Registry, Tier]:
     """Bind the host's part and every plugin's table, so that all faults come in one message."""
-    data = source.data
-    config, faults = bind(Config, data)
-    tables = data.get("plugins")
+    config, faults = bind(Config, source.data)
+    tables = source.data.get("plugins")
     tables = {k: v for k, v in tables.items() if isinstance(v, dict)} if isinstance(tables, dict) else {}
-    if isinstance(tier := data.get("tier"), str):
-        own = f"tier_{tier}"
-        if own in installed():
-            tables = {own: tables.get(own, {}), **tables}
-        else:
-            known = [name.removeprefix("tier_") for name in installed() if name.startswith("tier_")]
-            faults.append(
-                Fault("tier", f"no installed plugin offers {tier!r}; known: {', '.join(sorted(known))}")
-            )
+    tier = None
+    if isinstance(name := source.data.get("tier"), str):
+        tier, more = find_tier(tier_name(name))
+        faults += more
+    if tier:
+        needed = (f"tier_{tier.name}", *tier.needs)
+        tables = {plugin: tables.get(plugin, {}) for plugin in needed} | tables
+        faults += tier_faults(config, tier) if config else []
     registry, more = load(tables)
-    if config is None or faults or more:
+    if config is None or tier is None or faults or more:
+        raise _invalid(source, [*faults, *more])
+    data_dir = (source.path.parent / config.data_dir.expanduser()).resolve()
+    return config.model_copy(update={"tier": tier.name, "data_dir": data_dir}), registry, tier
+
+
+def find_tier(name: str) -> tuple[Tier | None, list[Fault]]:
+    """The tier that the plugin ``tier_<name>`` declares: it says which plugins come with it."""
+    own = f"tier_{name}"
+    points = installed()
+    if own not in points:
+        known = sorted(point.removeprefix("tier_") for point in points if point.startswith("tier_"))
+        return None, [Fault("tier", f"no installed plugin offers {name!r}; known: {', '.join(known)}")]
+    registry, faults = load({own: {}})
+    tiers = [tier for _, tier in each_item(registry, "mosaic_tiers") if tier.name == name]
+    if not tiers and not faults:
+        return None, [Fault("tier", f"plugin {own!r} offers no tier {name!r}")]
+    return (tiers[0], []) if tiers else (None, faults)
+
+
+def _authorities(tier: Tier, offers: list[tuple[str, Any]]) -> list[CertificateAuthority]:
+    authorities = _unique("authority", offers, lambda a: a.name)
+    if len(authorities) > 1:
+        offered = ", ".join(authority.name for authority in authorities)
+        raise ConfigError(f"more than one certificate authority: {offered}", remedy="keep one in the config")
+    if tier.needs_authority and not authorities:
         raise ConfigError(
-            f"{source.path}: the configuration is not valid",
-            faults=[*faults, *more],
-            remedy="mend the keys above",
+            f"the tier {tier.name!r} needs a certificate authority, and no plugin of this config offers one",
+            remedy="add a plugin that offers one to the config; embedded_ca is for the other tiers only",
         )
-    root = source.path.parent
-    return config.model_copy(
-        update={"data_dir": (root / Path(config.data_dir).expanduser()).resolve()}
-    ), registry
+    return authorities
 
 
-def _pick(what: str, name: str, offers: Iterable[tuple[str, T]], key: Callable[[T], str], setting: str) -> T:
+def _probes(offers: list[tuple[str, Probe]]) -> list[Owned]:
+    _unique("probe", offers, lambda probe: probe.name)
+    return [Owned(plugin, probe) for plugin, probe in offers]
+
+
+def _invalid(source: Source, faults: Iterable[Fault]) -> ConfigError:
+    return ConfigError(
+        f"{source.path}: the configuration is not valid", faults=faults, remedy="mend the keys above"
+    )
+
+
+def _raise_all(source: Source, errors: Sequence[ConfigError]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise _invalid(
+            source, [Fault("", f"{e.detail} ({e.remedy})" if e.remedy else e.detail) for e in errors]
+        )
+
+
+def _pick(what: str, name: str, offers: Iterable[tuple[str, T]], key: Callable[[T], str]) -> T:
     found = [(plugin, offer) for plugin, offer in offers if key(offer) == name]
     if len(found) != 1:
         plugins = ", ".join(plugin for plugin, _ in found)
         detail = (
             f"plugins {plugins} all offer {what} {name!r}" if found else f"no plugin offers {what} {name!r}"
         )
-        raise ConfigError(f"{setting}: {detail}", remedy="name exactly one such plugin in the config")
+        raise ConfigError(detail, remedy="name exactly one such plugin in the config")
     return found[0][1]
 
 

@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mosaic_gateway.config import queue_target, storage_target
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import (
     AuditSink,
+    Cache,
     CertificateAuthority,
     Database,
     Host,
     Identity,
+    Limiter,
+    Queue,
     Rows,
     S,
     Sealer,
 )
-from mosaic_hookspecs.types import AuditEvent, Resource, Tier
+from mosaic_hookspecs.types import AuditEvent, QueueTarget, Resource, StorageTarget, Tier
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -37,17 +41,22 @@ class GatewayHost:
     tier: Tier
     data_dir: Path
     public_url: str
+    storage_target: StorageTarget
+    queue_target: QueueTarget
     settings: dict[str, BaseModel | None]
     authorities: Sequence[CertificateAuthority] = ()
     sinks: Sequence[AuditSink] = ()
     resources: Sequence[Resource] = ()
+    queue: Queue | None = None
+    cache: Cache | None = None
+    limiter: Limiter | None = None
     database: Database | None = None
     sealer: Sealer | None = None
     rows: Rows | None = None
     identity: Identity | None = None
 
     @classmethod
-    def for_config(cls, config: Config, tier: Tier, registry: Registry) -> GatewayHost:
+    def for_config(cls, config: Config, tier: Tier, registry: Registry, root: Path) -> GatewayHost:
         """A host with nothing up yet."""
         public = config.listen.public
         address = f"[{public.host}]" if ":" in public.host else public.host
@@ -56,6 +65,8 @@ class GatewayHost:
             tier=tier,
             data_dir=config.data_dir,
             public_url=config.public_url or f"http://{address}:{public.port}",
+            storage_target=storage_target(config, tier, root),
+            queue_target=queue_target(config, tier, root),
             settings={plugin.name: plugin.settings for plugin in registry.plugins},
         )
 
@@ -89,6 +100,8 @@ class PluginHost(Host):
         self.tier = host.tier
         self.data_dir = host.data_dir
         self.public_url = host.public_url
+        self.storage_target = host.storage_target
+        self.queue_target = host.queue_target
 
     @property
     def database(self) -> Database:  # type: ignore[override]  # read-only on purpose
@@ -122,6 +135,15 @@ class PluginHost(Host):
                 "no certificate authority is configured", remedy="add plugins.embedded_ca to the config"
             )
         return self._host.authorities[0]
+
+    def queue(self) -> Queue:
+        return _up(self._host.queue, "queue()")
+
+    def cache(self) -> Cache:
+        return _up(self._host.cache, "cache()")
+
+    def limiter(self) -> Limiter:
+        return _up(self._host.limiter, "limiter()")
 
     def audit(self) -> AuditSink:
         """All sinks as one."""

@@ -52,14 +52,14 @@ def test_all_faults_are_reported_together_with_dotted_paths(tmp_path: Path) -> N
         tmp_path,
         name="Not a name",
         listen={"public": {"prot": 1, "port": 70_000}},
-        plugins={"workspace": {"colour": "red"}, "valkey": {}},
+        plugins={"workspace": {"colour": "red"}, "pager": {}},
     )
     where = {fault.where: fault.message for fault in error.faults}
     assert set(where) == {
-        "name", "listen.public.prot", "listen.public.port", "plugins.workspace.colour", "plugins.valkey",
+        "name", "listen.public.prot", "listen.public.port", "plugins.workspace.colour", "plugins.pager",
     }  # fmt: skip
     assert "did you mean 'port'" in where["listen.public.prot"]
-    assert "pip install mosaic-valkey" in where["plugins.valkey"]
+    assert "pip install mosaic-pager" in where["plugins.pager"]
 
 
 def test_a_fault_never_repeats_the_value(tmp_path: Path) -> None:
@@ -106,3 +106,32 @@ def test_a_missing_file_and_an_empty_directory_are_told_apart(tmp_path: Path) ->
         read_config(tmp_path / "absent.json")
     with pytest.raises(ConfigError, match="mosaic gateway init"):
         find_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value", ["@int x", "@json {", "@format {env[MOSAIC_NOPE]}", "@read_file /nope/hunter2"]
+)
+@pytest.mark.parametrize("place", ["file", "variable"])
+def test_a_token_that_cannot_be_computed_is_a_fault_of_the_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, place: str
+) -> None:
+    path = write(tmp_path, GOOD | {"name": value} if place == "file" else GOOD)
+    if place == "variable":
+        monkeypatch.setenv("MOSAIC_NAME", value)
+    with pytest.raises(ConfigError, match="a value that starts with @") as caught:
+        read_config(path)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("[" * 100_000, "a.json"), ('{"n": ' + "9" * 5000 + "}", "a.json"),
+    ("a: " + "[" * 100_000, "a.yaml"), ("a = " + "[" * 100_000, "a.toml"),
+])  # fmt: skip
+def test_an_absurd_file_is_refused_by_name(tmp_path: Path, text: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        read_config(write(tmp_path, text, name))
+
+
+@pytest.mark.parametrize("data_dir", ["a\0b", "~no-such-user/data"])
+def test_a_path_that_cannot_be_is_a_fault_of_its_key(tmp_path: Path, data_dir: str) -> None:
+    assert [fault.where for fault in composing(tmp_path, data_dir=data_dir).faults] == ["data_dir"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -55,6 +57,11 @@ def test_an_older_key_still_opens() -> None:
     assert both.open(RING.seal(b"x", place=PLACE), place=PLACE) == b"x"
 
 
+def test_what_any_key_sealed_it_opens_whatever_its_name() -> None:
+    ring = Keyring("clé-1", {"clé-1": b"\x01" * 32})
+    assert ring.open(ring.seal(b"x", place=PLACE), place=PLACE) == b"x"
+
+
 def test_cursor_key_differs_from_the_sealing_key() -> None:
     assert RING.cursor_key != b"\x01" * 32
 
@@ -97,3 +104,14 @@ class TestKeyFile:
         create_keys(path)
         data = json.loads(path.read_text())
         assert list(data["keys"]) == [data["active"]]
+
+
+def test_a_full_disk_leaves_no_half_made_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "fsync", full)
+        create_keys(tmp_path / "keys.json")
+    create_keys(tmp_path / "keys.json")
+    Keyring.read(tmp_path / "keys.json")

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from math import ceil
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from mosaic_hookspecs.types import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,25 @@ class Invalid(MosaicError):
     """Well-formed input with wrong values; ``faults`` lists every one of them."""
 
     code, title, status, exit_code = "invalid", "Some values are not valid", 422, 2
+
+
+class TooMany(MosaicError):
+    """More than a limiter allows; the answer's Retry-After and RateLimit headers say when there is room."""
+
+    code, title, status, exit_code = "too-many", "Too many requests", 429, 5
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        remedy: str = "",
+        faults: Iterable[Fault] = (),
+        retry_after: float = 1,
+        rate: Rate | None = None,
+    ) -> None:
+        self.retry_after = max(1, ceil(retry_after))  # seconds
+        self.rate = rate  # what was exceeded
+        super().__init__(detail, remedy=remedy or f"try again in {self.retry_after} s", faults=faults)
 
 
 class Unavailable(MosaicError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,15 @@ from mosaic_hookspecs.types import (
     Answer,
     AuditEvent,
     DatabaseLocation,
+    Decision,
     Explanation,
+    FailedJob,
     IssuedCertificate,
+    Job,
+    QueueTarget,
+    Rate,
     Resource,
+    StorageTarget,
     Team,
     Tier,
     User,
@@ -57,6 +63,96 @@ class Database(Queries, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Queries]:
         """Run several statements on one connection, all or nothing."""
+        ...
+
+    def listen(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Messages of ``NOTIFY channel`` from now on, on a connection of their own.
+
+        Raises :class:`Unavailable` when that connection is lost; what was sent meanwhile is lost too.
+        """
+        ...
+
+
+class Queue(Protocol):
+    """Jobs that outlive the process that asked for them. Methods raise :class:`Unavailable`."""
+
+    name: str
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Be usable for as long as the context is entered."""
+        ...
+
+    async def enqueue(self, job: Job, data: Mapping[str, Any] | None = None, *, delay: float = 0) -> str:
+        """Keep a job until some worker has run it, ``delay`` seconds from now at the earliest; return its id.
+
+        ``data`` is JSON. It is stored as it is: no secret belongs in it.
+        """
+        ...
+
+    def work(self, jobs: Sequence[Job]) -> AbstractAsyncContextManager[None]:
+        """Run jobs in this process while entered, and keep their schedules: of all processes one runs each.
+
+        Leaving lets what is running finish. A job of a process that died is run again by another.
+        """
+        ...
+
+    async def failed(self) -> list[FailedJob]:
+        """Jobs that have used up their attempts, latest first."""
+        ...
+
+    async def retry(self, job_id: str) -> None:
+        """Give a failed job all its attempts anew. Raises :class:`NotFound`."""
+        ...
+
+
+class PubSub(Protocol):
+    """Messages to whoever listens now, in every process of this gateway. At most once."""
+
+    async def publish(self, channel: str, message: str) -> None:
+        """Send at most 4,000 bytes. Raises :class:`Unavailable`."""
+        ...
+
+    def subscribe(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[str | None]]:
+        """Messages from now on, across lost connections; None says that some may have been missed."""
+        ...
+
+
+class Cache(PubSub, Protocol):
+    """Bytes kept near, and forgotten everywhere at once.
+
+    A key that was forgotten never comes back with what was loaded before: at most as long as the news takes
+    to a process (milliseconds), and not at all in the one that forgot.
+    """
+
+    name: str
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Be usable for as long as the context is entered."""
+        ...
+
+    async def get(self, key: str, load: Callable[[], Awaitable[bytes | None]], *, ttl: float) -> bytes | None:
+        """What is kept for ``key``, else what ``load`` returns, kept for ``ttl`` seconds at most.
+
+        None is not kept. A cache that cannot be reached only means that ``load`` is asked.
+        """
+        ...
+
+    async def forget(self, *keys: str) -> None:
+        """Have every process load these keys anew. Raises :class:`Unavailable` if that cannot be promised."""
+        ...
+
+
+class Limiter(Protocol):
+    """Says whether one more event is within a rate."""
+
+    name: str
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Be usable for as long as the context is entered."""
+        ...
+
+    async def take(self, key: str, rate: Rate) -> Decision:
+        """Count one event of ``key``, unless it is refused. Raises :class:`Unavailable`."""
         ...
 
 
@@ -134,6 +230,8 @@ class Host(Protocol):
     tier: Tier
     data_dir: Path  # 0700, ours
     public_url: str  # where users and enrolling peers reach the public listener; no trailing slash
+    storage_target: StorageTarget
+    queue_target: QueueTarget
 
     database: Database
     sealer: Sealer
@@ -146,6 +244,18 @@ class Host(Protocol):
 
     def authority(self) -> CertificateAuthority:
         """The one configured authority. Raises :class:`ConfigError` if there is none."""
+        ...
+
+    def queue(self) -> Queue:
+        """The tier's queue. Jobs are run in the processes that serve, not in commands."""
+        ...
+
+    def cache(self) -> Cache:
+        """The tier's cache, which is its pub/sub too."""
+        ...
+
+    def limiter(self) -> Limiter:
+        """The tier's limiter."""
         ...
 
     def audit(self) -> AuditSink:

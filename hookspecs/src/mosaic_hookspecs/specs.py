@@ -16,8 +16,16 @@ import pluggy
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from mosaic_hookspecs.protocols import AuditSink, CertificateAuthority, Host, Storage
-    from mosaic_hookspecs.types import Listener, MigrationSet, Mount, Probe, Resource, Tier
+    from mosaic_hookspecs.protocols import (
+        AuditSink,
+        Cache,
+        CertificateAuthority,
+        Host,
+        Limiter,
+        Queue,
+        Storage,
+    )
+    from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Resource, Tier
 
 PROJECT = "mosaic"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -63,9 +71,48 @@ def mosaic_storages(host: Host) -> Iterable[Storage]:
 
 
 @hookspec
+def mosaic_queues(host: Host) -> Iterable[Queue]:
+    """Return ways to keep and run jobs.
+
+    When: composing, before any database. Combined: exactly one has the name that the tier or the config's
+    ``queue.type`` asks for; only that one is opened, after the database. Raising stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_caches(host: Host) -> Iterable[Cache]:
+    """Return caches, each with the pub/sub that keeps it true.
+
+    When: composing, before any database. Combined: exactly one has the name that the tier asks for; only that
+    one is opened, after the database. Raising stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_limiters(host: Host) -> Iterable[Limiter]:
+    """Return rate limiters.
+
+    When: composing, before any database. Combined: exactly one has the name that the tier asks for; only that
+    one is opened, after the database. Raising stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_jobs(host: Host) -> Iterable[Job]:
+    """Return work for the background, on a schedule or for ``host.queue().enqueue``.
+
+    When: once the lifespans are up; in every worker process of a gateway that serves, and in `mosaic jobs`.
+    Combined: all together; a name offered twice stops the boot, as does raising. A job that raises is tried
+    again, then shown by `mosaic jobs list --failed`. Added in 0.1.
+    """
+
+
+@hookspec
 def mosaic_migrations() -> Iterable[MigrationSet]:
     """Return the SQL files that make this plugin's tables.
 
+    A set with ``needs_vector`` is applied only where ``storage.enable_vector`` is on: there
+    ``SELECT make_vectors('pages', 384)`` makes the table of a resource's vectors.
     When: composing, and before the lifespans for those not yet applied. Combined: sorted by their
     ``requires``, each file applied once, in its own transaction. A file that fails stops the boot and leaves
     the database as the file before left it. Added in 0.1.
@@ -83,10 +130,12 @@ def mosaic_resources() -> Iterable[Resource]:
 
 @hookspec
 def mosaic_probes(host: Host) -> Iterable[Probe]:
-    """Return health checks for the doctor and for ``/readyz``.
+    """Return health checks for the doctor, for ``/readyz`` and for the boot.
 
-    When: composing; the checks run later, concurrently, each bounded in time. Combined: all together, the
-    worst finding decides. A check that raises or hangs is a red finding of its own. Added in 0.1.
+    When: composing; the checks run later, concurrently, at most 5 s each. Combined: all together, the worst
+    finding decides. A check that raises or hangs is a red finding of its own, named with its plugin; it must
+    await, never block. A ``standalone`` one that the tier's ``ready_when`` names stops the boot when it is red,
+    before anything is started. Added in 0.1.
     """
 
 

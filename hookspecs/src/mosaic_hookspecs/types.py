@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -14,6 +14,9 @@ from pydantic import BaseModel
 from mosaic_hookspecs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from ssl import SSLContext
+
     from quart import Blueprint
 
     from mosaic_hookspecs.scope import Scope
@@ -36,12 +39,41 @@ def check_identifier(value: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One way of running a gateway: which storage, what else it needs, what must be green to boot."""
+    """One way of running a gateway: which services, where they are by default, what must be green to boot."""
 
     name: str
-    storage: str  # name of a Storage that some plugin offers
+    storage: str  # name of a Storage that some plugin offers; the config's storage.type goes before it
     summary: str
     ready_when: tuple[str, ...] = ()  # names of probes
+    queue: str = "postgres"  # name of a queue that some plugin offers; the config's queue.type goes before it
+    cache: str = "memory"  # name of a cache that some plugin offers
+    limiter: str = "memory"  # name of a limiter that some plugin offers
+    no_other_queue_because: str = ""  # why no other queue will do; empty: any may be configured
+    needs: tuple[str, ...] = ()  # plugins loaded with the tier, before those of the config
+    needs_authority: bool = False  # whether it may run without a certificate authority
+    storage_url: str | None = None  # where the storage is unless the config says; never a password in it
+    queue_url: str | None = None  # the same for the queue
+    enable_vector: bool = False  # whether pgvector is wanted unless the config says
+
+
+@dataclass(frozen=True, slots=True)
+class StorageTarget:
+    """The storage as the config and the tier have it. Where and how, for the plugin that opens it."""
+
+    type: str
+    url: str | None = field(default=None, repr=False)  # may hold a password
+    password_file: Path | None = None  # absolute; read on opening, so that it can be changed
+    enable_vector: bool = False
+    pool: int = 10  # connections
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTarget:
+    """The queue as the config and the tier have it."""
+
+    type: str
+    url: str | None = field(default=None, repr=False)  # may hold a password
+    password_file: Path | None = None  # absolute; read on opening, so that it can be changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +82,7 @@ class MigrationSet:
 
     component: str
     package: str  # dotted name of the package that holds the files
+    needs_vector: bool = False  # applied only where storage.enable_vector is on
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +163,9 @@ class DatabaseLocation:
     database: str
     port: int = 5432
     password: str | None = field(default=None, repr=False)
+    ssl: SSLContext | str | None = (
+        None  # a context, or "disable", "allow" or "prefer" as in libpq; None: prefer
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +198,83 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a probe saw. ``detail`` and ``remedy`` are shown as they are: no secret may be in them."""
+    """What a probe saw. ``detail`` and ``remedy`` are shown, redacted: no secret may be in them.
+
+    ``fix`` does what ``remedy`` says; only for what is safe. `mosaic gateway doctor --fix` asks, then awaits it.
+    """
 
     status: Literal["green", "yellow", "red"]
     detail: str
     remedy: str = ""
+    fix: Callable[[], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A named health check; the host bounds its time and turns an exception into a red finding."""
+    """A named health check; the host bounds its time and turns an exception into a red finding.
+
+    ``standalone`` ones need nothing but the config: they run before anything is started, and while the
+    database cannot be reached. The others may use ``host.database``, ``host.identity`` and ``host.sealer``, and
+    none may rely on its plugin's lifespan: the doctor enters none.
+    """
 
     name: str
     check: Callable[[], Awaitable[Finding]]
+    standalone: bool = False
+
+
+_JOB_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31})*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Background work: what to run, when by itself, and how often to try.
+
+    ``run`` is given what it was enqueued with. It may be run again after a crash or a failure: a second run
+    must do no harm. What it raises as a :class:`MosaicError` is shown by `mosaic jobs list --failed`.
+    """
+
+    name: str  # ``plugin.what``
+    run: Callable[[Mapping[str, Any]], Awaitable[None]]
+    every: float | None = None  # seconds between runs on a schedule; None: only when enqueued
+    attempts: int = 5
+    backoff: float = 1.0  # seconds before the second attempt; each further one waits twice as long
+    timeout: float = 60.0  # seconds for one attempt
+
+    def __post_init__(self) -> None:
+        if not _JOB_NAME.match(self.name):
+            raise ConfigError(f"job {self.name!r}: not a name", remedy="call it like plugin.what_it_does")
+        if self.attempts < 1 or min(self.backoff, self.timeout, 1 if self.every is None else self.every) <= 0:
+            raise ConfigError(f"job {self.name}: attempts and times are positive", remedy="mend the job")
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job whose last attempt failed. It stays for 30 days, or until it is retried."""
+
+    id: str
+    job: str
+    attempts: int
+    error: str  # a MosaicError's detail, or only the class of another exception
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``limit`` at once, and ``limit`` in each ``period`` from then on, evenly (GCRA)."""
+
+    name: str  # part of the key, and of the RateLimit headers
+    limit: int
+    period: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a limiter says of one event."""
+
+    allowed: bool
+    remaining: int  # events that would be allowed right now
+    retry_after: float  # seconds until one is allowed; 0 if this one was
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 -- name: exists
-SELECT to_regclass('mosaic.migrations') IS NOT NULL
+SELECT to_regclass('{schema}.migrations') IS NOT NULL
 
 -- name: schema_exists
-SELECT to_regnamespace('mosaic') IS NOT NULL
+SELECT to_regnamespace('{schema}') IS NOT NULL
 
 -- name: create_schema
-CREATE SCHEMA mosaic
+CREATE SCHEMA {schema}
 
 -- name: create_table
-CREATE TABLE mosaic.migrations (
+CREATE TABLE {schema}.migrations (
     component  text        NOT NULL,
     version    integer     NOT NULL,
     phase      text        NOT NULL CHECK (phase IN ('pre', 'post')),
@@ -19,10 +19,10 @@ CREATE TABLE mosaic.migrations (
 )
 
 -- name: applied
-SELECT component, version, phase, name, sha256 FROM mosaic.migrations
+SELECT component, version, phase, name, sha256 FROM {schema}.migrations
 
 -- name: record
-INSERT INTO mosaic.migrations (component, version, phase, name, sha256) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO {schema}.migrations (component, version, phase, name, sha256) VALUES ($1, $2, $3, $4, $5)
 
 -- name: try_lock
 SELECT pg_try_advisory_lock($1)
@@ -35,3 +35,9 @@ SELECT current_setting('search_path')
 
 -- name: set_search_path
 SELECT set_config('search_path', $1, false)
+
+-- name: has_vector
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
+
+-- name: create_vector
+CREATE EXTENSION IF NOT EXISTS vector SCHEMA public

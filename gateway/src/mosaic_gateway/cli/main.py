@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +15,7 @@ import click
 
 from mosaic_gateway.cli.shell import Shell
 from mosaic_hookspecs.errors import MosaicError
+from mosaic_hookspecs.redaction import redact
 
 _OWN = {
     "gateway": "mosaic_gateway.cli.gateway:gateway",
@@ -20,10 +23,13 @@ _OWN = {
     "team": "mosaic_gateway.cli.people:team",
     "token": "mosaic_gateway.cli.people:token",
     "data": "mosaic_gateway.cli.data:data",
+    "jobs": "mosaic_gateway.cli.jobs:jobs",
     "plugins": "mosaic_gateway.cli.plugins:plugins",
+    "storage": "mosaic_gateway.cli.storage:storage",
     "completion": "mosaic_gateway.cli.completion:completion",
 }
 _INTERRUPTED = 130  # as shells count it: 128 + SIGINT
+_COLOUR = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: where there is a terminal
 
 
 class Commands(click.Group):
@@ -49,14 +55,14 @@ def _plugin_commands() -> dict[str, str]:
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "color": _COLOUR},
     epilog="""
 \b
 Examples:
   mosaic gateway init              write a config and a data directory here
   mosaic gateway start             serve until Ctrl-C
-  mosaic data import tasks my.csv --user ada
-  mosaic federation grant create --subject ada --peer partner --resource tasks --personal
+  mosaic data import tasks my.csv --user lead
+  mosaic federation grant create --subject lead --peer partner --resource tasks --personal
 
 \b
 Exit codes: 0 done · 1 failed · 2 wrong input · 3 wrong configuration · 4 refused or not found ·
@@ -79,13 +85,17 @@ def mosaic(ctx: click.Context, config: Path | None, debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run a command and exit with its code."""
+    warnings.filterwarnings("default", category=DeprecationWarning, module="mosaic_")
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
     try:
         code = mosaic.main(prog_name="mosaic", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except MosaicError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+        click.echo(
+            f"{click.style('error', fg='red', bold=True)}: {redact(str(error))}", err=True, color=_COLOUR
+        )
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -97,7 +107,9 @@ def main() -> NoReturn:
 
 def _unexpected(error: Exception) -> int:
     if "--debug" in sys.argv:
-        traceback.print_exception(error)
+        click.echo(redact("".join(traceback.format_exception(error))), err=True)
+    elif isinstance(error, OSError) and error.strerror:  # such as a full disk behind standard output
+        click.echo(f"error: {error.strerror}; run again as `mosaic --debug …` to see where", err=True)
     else:
         click.echo(
             f"internal error: {type(error).__name__}; run again as `mosaic --debug …` to see where", err=True

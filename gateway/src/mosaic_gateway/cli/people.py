@@ -37,7 +37,7 @@ def user() -> None:
 @user.command("add", epilog="\b\nExample:\n  mosaic user add lead --display-name 'Design lead'")
 @click.argument("username")
 @click.option("--display-name", default="", help="Shown beside the username.")
-@click.option("--admin", is_flag=True, help="May manage users, teams, grants and peers.")
+@click.option("--admin", is_flag=True, help="Give the role admin. It opens no row of other users.")
 @as_json
 @click.pass_obj
 def add_user(shell: Shell, username: str, display_name: str, admin: bool, as_json: bool) -> None:

@@ -80,13 +80,16 @@ class Shell:
         if as_json:
             click.echo(_dump(dict(row)))
             return
-        width = max(map(len, row))
+        names = {key: _name(key) for key in row}
+        width = max(map(len, names.values()), default=0)
         for key, value in row.items():
-            click.echo(f"{key.replace('_', ' '):<{width}}  {_text(value)}")
+            click.echo(f"{names[key]:<{width}}  {_text(value)}")
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_json_text)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_json_text)
+    # JSON lets pass what a terminal obeys: the control characters from U+007F on, and turns of direction.
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _json_text(value: Any) -> str:
@@ -102,8 +105,16 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "-"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    # A row may come from another gateway: no control character of it may reach a terminal.
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else "�" for c in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Without control characters: text of another gateway or plugin must not reach a terminal with them."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "�" for c in text)
+
+
+def _name(key: str) -> str:
+    return _text(key.replace("_", " "))
 
 
 def _cell(value: Any) -> str:
@@ -116,7 +127,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*(c.replace("_", " ") for c in columns), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(*map(_name, columns), box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     console = Console(markup=False, highlight=False)

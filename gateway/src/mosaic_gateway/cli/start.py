@@ -19,32 +19,28 @@ if TYPE_CHECKING:
     from mosaic_gateway.compose import Composition
 
 
-def serve_gateway(shell: Shell, workers: int) -> None:
+def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:
     """Bind every listener, own the storage, serve until a stop signal."""
     composition = shell.composition
     sockets = [bind(listener) for listener in composition.listeners]
-    run(_alone(composition, sockets) if workers == 1 else _with_workers(shell, composition, sockets, workers))
+    if workers == 1:
+        run(_alone(composition, sockets))
+    else:
+        argv = [sys.executable, "-m", "mosaic_gateway.cli", "--config", str(shell.source.path)]
+        worker = [*argv, "gateway", "worker", "--log-level", log_level]
+        run(_with_workers(worker, composition, sockets, workers))
 
 
 async def _alone(composition: Composition, sockets: Sequence[socket.socket]) -> None:
     with stop_event() as stop:
-        async with open_gateway(composition, serving=True) as gateway:
+        async with open_gateway(composition, serving=True) as gateway, gateway.working():
             _announce(composition, sockets)
             await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
 
 
 async def _with_workers(
-    shell: Shell, composition: Composition, sockets: Sequence[socket.socket], workers: int
+    argv: Sequence[str], composition: Composition, sockets: Sequence[socket.socket], workers: int
 ) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "mosaic_gateway.cli",
-        "--config",
-        str(shell.source.path),
-        "gateway",
-        "worker",
-    ]
     with stop_event() as stop:
         async with open_storage(composition, serving=True):
             _announce(composition, sockets)
@@ -59,7 +55,7 @@ def serve_worker(shell: Shell) -> None:
     async def main() -> None:
         with stop_event() as stop:
             sockets = inherited(stop)
-            async with open_gateway(composition, serving=False) as gateway:
+            async with open_gateway(composition, serving=False) as gateway, gateway.working():
                 await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
 
     run(main())

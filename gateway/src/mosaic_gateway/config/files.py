@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from mosaic_hookspecs.errors import ConfigError
 _flask = sys.modules.get("flask")
 sys.modules["flask"] = None  # type: ignore[assignment]
 from dynaconf import Dynaconf  # noqa: E402
+from dynaconf.utils.inspect import get_history  # noqa: E402
+from dynaconf.utils.parse_conf import DynaconfFormatError, DynaconfParseError  # noqa: E402
 
 if _flask is None:
     del sys.modules["flask"]
@@ -25,7 +28,16 @@ else:
     sys.modules["flask"] = _flask
 
 CONFIG_NAMES = ("mosaic.config.json", "mosaic.config.toml", "mosaic.config.yaml", "mosaic.config.yml")
-_NOT_SETTINGS = {"config"}  # MOSAIC_CONFIG names the file itself
+_PREFIX = "MOSAIC"
+_PARSE: dict[str, Callable[[str], object]] = {
+    ".json": json.loads,
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
+_NOT_SETTINGS = {"config", "$schema"}  # MOSAIC_CONFIG names the file itself; $schema is for editors
+_UNCOMPUTABLE = (DynaconfParseError, DynaconfFormatError, OSError, ValueError)
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,7 @@ class Source:
     """A config as plain data, and the file it came from."""
 
     path: Path
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)  # may hold secrets
 
 
 def find_config(directory: Path) -> Path:
@@ -53,28 +65,59 @@ def read_config(path: Path) -> Source:
     Raises :class:`ConfigError` for a file that is missing, unreadable, of unknown type or malformed.
     """
     _check_syntax(path)
-    settings = Dynaconf(
+    try:
+        values = _plain(_load(path).as_dict())
+    except _UNCOMPUTABLE as error:  # without its text, which quotes the value
+        raise ConfigError(
+            f"{path}, or a variable {_PREFIX}_…: a value that starts with @ cannot be computed",
+            remedy="mend what stands behind @format, @jinja, @int and their like",
+        ) from error
+    return Source(path.absolute(), {key: value for key, value in values.items() if key not in _NOT_SETTINGS})
+
+
+def read_origins(source: Source) -> dict[KeyPath, str]:
+    """Where each value of a source comes from: the name of a variable, or the path of a file."""
+    # Dynaconf's history knows each file's layer, but only the sum of all variables.
+    files = [
+        (layer["identifier"], dict(leaves(_plain(layer["value"]))))
+        for layer in get_history(_load(source.path))
+        if Path(layer["identifier"]).suffix in _PARSE
+    ]
+    names = {name.upper(): name for name in os.environ if name.startswith(f"{_PREFIX}_")}
+
+    def origin(path: KeyPath) -> str:
+        for length in range(len(path), 0, -1):
+            if name := names.get(f"{_PREFIX}_{'__'.join(path[:length])}".upper()):
+                return name
+        return next((file for file, layer in reversed(files) if path in layer), str(source.path))
+
+    return {path: origin(path) for path, _ in leaves(source.data)}
+
+
+def leaves(table: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value of nested tables with its path; an empty table is a value too."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+def _load(path: Path) -> Dynaconf:
+    return Dynaconf(
         settings_files=[str(path.absolute())],
-        envvar_prefix="MOSAIC",
+        envvar_prefix=_PREFIX,
         environments=False,
         core_loaders=["YAML", "TOML", "JSON"],
     )
-    data = {key: value for key, value in _plain(settings.as_dict()).items() if key not in _NOT_SETTINGS}
-    return Source(path.absolute(), data)
 
 
 def _check_syntax(path: Path) -> None:
     """Dynaconf's own parse errors do not name the file; and it takes a missing file for an empty one."""
-    parse: dict[str, Callable[[str], object]] = {
-        ".json": json.loads,
-        ".toml": tomllib.loads,
-        ".yaml": yaml.safe_load,
-        ".yml": yaml.safe_load,
-    }
-    if path.suffix not in parse:
-        raise ConfigError(f"{path}: unknown type of config file", remedy=f"use one of {', '.join(parse)}")
+    if path.suffix not in _PARSE:
+        raise ConfigError(f"{path}: unknown type of config file", remedy=f"use one of {', '.join(_PARSE)}")
     try:
-        top = parse[path.suffix](path.read_text(encoding="utf-8"))
+        top = _PARSE[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -89,6 +132,8 @@ def _check_syntax(path: Path) -> None:
         raise ConfigError(
             f"{path}{where}: {getattr(error, 'problem', None) or 'is not valid YAML'}"
         ) from None
+    except (RecursionError, ValueError):
+        raise ConfigError(f"{path}: is nested too deeply, or has a number of thousands of digits") from None
     if not isinstance(top, dict):
         raise ConfigError(f"{path}: expected a table of settings at the top")
 

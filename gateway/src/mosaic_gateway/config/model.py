@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _usable(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("no path can hold the character U+0000")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("~ names a user that this system does not know") from None
+
+
+Location = Annotated[Path, AfterValidator(_usable)]
 
 
 class _Table(BaseModel):
@@ -41,20 +53,54 @@ class Limits(_Table):
     """How long running requests may take after SIGTERM, seconds."""
 
 
+class Storage(_Table):
+    """Where Postgres is. What is not set comes from the tier."""
+
+    type: str | None = None
+    """Name of the storage, such as `embedded` or `postgres`; default: the tier's."""
+    url: SecretStr | None = None
+    """As in `postgresql://user@host:5432/database?sslmode=verify-full`; default: the tier's."""
+    password_file: Location | None = None
+    """File that holds the password, relative to the config file."""
+    enable_vector: bool | None = None
+    """Whether to create the extension pgvector in the database; default: the tier's."""
+    pool: Annotated[int, Field(ge=1, le=500)] = 10
+    """Most connections to Postgres, per process."""
+
+
+class Queue(_Table):
+    """Where the queue is. What is not set comes from the tier."""
+
+    type: str | None = None
+    """Name of the queue, such as `postgres` or `bullmq`; default: the tier's."""
+    url: SecretStr | None = None
+    """As in `redis://host:6379/0`, or `rediss://` for TLS; default: the tier's."""
+    password_file: Location | None = None
+    """File that holds the password, relative to the config file."""
+
+
 class Config(_Table):
     """The whole configuration of a gateway."""
 
     tier: str
-    """Which tier to run: `local`."""
+    """Which tier to run: `local`, `standalone` or `federated`."""
     name: Name
     """What peers see this gateway called."""
-    data_dir: Path
+    data_dir: Location
     """Where keys and the embedded database live; relative to the config file."""
     public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+(/[^?#]*[^/?#])?$")] | None = None
     """How users and peers reach the public listener, without a trailing slash; default: its address."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Worker processes."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What `gateway start` logs on standard error."""
+    storage: Storage = Storage()
+    queue: Queue = Queue()
     listen: Listen = Listen()
     limits: Limits = Limits()
     plugins: dict[str, dict[str, Any]] = {}
-    """One table for each plugin to load, in this order; the tier's own plugin is loaded first."""
+    """One table for each plugin to load, in this order; the tier's own plugins are loaded first."""
+
+
+class NoSettings(_Table):
+    """The table of a plugin without settings: empty."""

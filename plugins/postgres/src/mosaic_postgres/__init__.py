@@ -1,0 +1,1 @@
+"""Storage in a Postgres that somebody else runs."""

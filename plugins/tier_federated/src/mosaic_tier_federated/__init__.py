@@ -1,0 +1,1 @@
+"""The federated tier: what federation needs in earnest, declared."""
