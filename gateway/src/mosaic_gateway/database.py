@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
 
+from mosaic_gateway.refusals import explained
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Queries
 from mosaic_hookspecs.types import DatabaseLocation
 
+CONNECT_TIMEOUT = 4.5  # seconds; less than a probe has, so that it can say why
 _TIMEOUT = 30.0  # seconds, for a statement
+_SESSION = {"search_path": "mosaic, public", "timezone": "UTC", "application_name": "mosaic"}
 _BROKEN = (
     OSError,
     asyncio.TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a query between the server's farewell and the end of the connection
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -30,26 +34,37 @@ _BROKEN = (
 def _as_unavailable() -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except asyncpg.DiskFullError as error:
+        raise Unavailable(
+            "the disk of the database is full; nothing was stored", remedy="make room on it, then try again"
+        ) from error
+    except (Unavailable, *_BROKEN) as error:
         if isinstance(error, ValueError):  # asyncpg's DataError: a wrong argument, not a lost connection
             raise
+        # Who asks may be anyone: why it cannot be reached, with its address and role, is for the operator.
         raise Unavailable(
-            f"the database does not answer ({type(error).__name__})",
+            f"the database does not answer ({type(error.__cause__ or error).__name__})",
             remedy="try again in a few seconds; `mosaic gateway doctor` says what is wrong",
         ) from error
 
 
 async def connect(location: DatabaseLocation, **options: Any) -> Any:
-    """One asyncpg connection, with this project's search path and UTC. Raises asyncpg's own errors."""
-    return await asyncpg.connect(
-        host=location.host,
-        port=location.port,
-        user=location.user,
-        password=location.password,
-        database=location.database,
-        server_settings={"search_path": "mosaic, public", "timezone": "UTC", "application_name": "mosaic"},
-        **options,
-    )
+    """One asyncpg connection, with this project's search path and UTC.
+
+    Raises :class:`Unavailable` that says why there is none, and what to do.
+    """
+    with explained(location):
+        return await asyncpg.connect(
+            host=location.host,
+            port=location.port,
+            user=location.user,
+            password=location.password,
+            database=location.database,
+            ssl=location.ssl,
+            server_settings=_SESSION,
+            timeout=CONNECT_TIMEOUT,
+            **options,
+        )
 
 
 class Statements:
@@ -93,10 +108,51 @@ class Pool(Statements):
         with _as_unavailable():
             connection = await self._target.acquire()
         try:
-            async with connection.transaction():
+            transaction = connection.transaction()
+            with _as_unavailable():
+                await transaction.start()
+            try:
                 yield Statements(connection)
+            except BaseException:
+                with suppress(*_BROKEN):  # a lost connection is rolled back already; the reason is on its way
+                    await transaction.rollback()
+                raise
+            with _as_unavailable():
+                await transaction.commit()
         finally:
             await self._target.release(connection)
+
+    @asynccontextmanager
+    async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Messages of ``NOTIFY channel``; takes one connection of the pool for its duration."""
+        inbox: asyncio.Queue[str | None] = asyncio.Queue()
+        gone = asyncio.Event()
+
+        def heard(_connection: object, _pid: int, _channel: str, message: str) -> None:
+            inbox.put_nowait(message)
+
+        def lost(_connection: object) -> None:
+            gone.set()
+            inbox.put_nowait(None)
+
+        with _as_unavailable():
+            connection = await self._target.acquire()
+        try:
+            with _as_unavailable():
+                await connection.add_listener(channel, heard)
+                connection.add_termination_listener(lost)
+            yield _until_lost(inbox)
+        finally:
+            if not gone.is_set():  # else the pool has taken it back by itself
+                connection.remove_termination_listener(lost)
+                await connection.remove_listener(channel, heard)
+                await self._target.release(connection)
+
+
+async def _until_lost(inbox: asyncio.Queue[str | None]) -> AsyncIterator[str]:
+    while (message := await inbox.get()) is not None:
+        yield message
+    raise Unavailable("the connection that listens to the database was lost", remedy="try again")
 
 
 async def _keep_session(_connection: object) -> None:
@@ -104,20 +160,24 @@ async def _keep_session(_connection: object) -> None:
 
 
 @asynccontextmanager
-async def open_pool(location: DatabaseLocation, *, size: int = 10) -> AsyncIterator[Pool]:
-    """Connect, and close at the end. Raises :class:`Unavailable` if there is no answer."""
-    with _as_unavailable():
-        pool = await asyncpg.create_pool(
-            connect=lambda *_args, **kwargs: connect(location, **kwargs),
-            min_size=1,
-            max_size=size,
-            command_timeout=_TIMEOUT,
-            reset=_keep_session,
-        )
+async def open_pool(
+    location: DatabaseLocation, *, size: int = 10, lazy: bool = False, patience: float = 5.0
+) -> AsyncIterator[Pool]:
+    """Connect, and close at the end. Raises :class:`Unavailable` that says why there is no connection.
+
+    With ``lazy`` the first query connects. ``patience``: seconds that closing waits for running queries.
+    """
+    pool = await asyncpg.create_pool(
+        connect=lambda *_args, **kwargs: connect(location, **kwargs),
+        min_size=0 if lazy else 1,
+        max_size=size,
+        command_timeout=_TIMEOUT,
+        reset=_keep_session,
+    )
     try:
         yield Pool(pool)
     finally:
         try:
-            await asyncio.wait_for(pool.close(), 5)
+            await asyncio.wait_for(pool.close(), patience)
         except (TimeoutError, *_BROKEN):
             pool.terminate()

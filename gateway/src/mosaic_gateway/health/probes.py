@@ -3,57 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import asyncpg
+
+from mosaic_gateway.compose import Owned
 from mosaic_hookspecs.errors import MosaicError
-from mosaic_hookspecs.protocols import Database
-from mosaic_hookspecs.types import Finding, Probe
+from mosaic_hookspecs.redaction import redact
+from mosaic_hookspecs.types import Finding
 
-Report = list[tuple[str, Finding]]
 PROBE_TIMEOUT = 5.0  # seconds
-_ORDER = ("green", "yellow", "red")
-_OLDEST_POSTGRES = 150000  # server_version_num
+HOST = "gateway"  # whose the host's own probes are
+
+_logger = logging.getLogger("mosaic.health")
 
 
-async def run_probes(probes: Sequence[Probe]) -> Report:
-    """Findings by probe name, in the order given."""
-    return list(zip([p.name for p in probes], await asyncio.gather(*map(_run, probes)), strict=True))
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a probe found, and how long it took."""
+
+    plugin: str
+    name: str
+    finding: Finding
+    seconds: float
 
 
-async def _run(probe: Probe) -> Finding:
+async def run_probes(probes: Sequence[Owned], *, within: float = PROBE_TIMEOUT) -> list[Checked]:
+    """What each found, in the order given. Takes no longer than ``within`` seconds, whatever they do."""
+    return list(await asyncio.gather(*(_run(each, within) for each in probes)))
+
+
+async def _run(owned: Owned, within: float) -> Checked:
+    start = time.perf_counter()
+    task = asyncio.ensure_future(_checked(owned))
+    # Not wait_for: it would wait for a check that ignores its cancellation.
+    await asyncio.wait({task}, timeout=within)
+    if task.done():
+        finding = Finding("red", "the probe was cancelled") if task.cancelled() else task.result()
+    else:
+        task.cancel()
+        finding = Finding("red", f"did not answer within {within:g} s", _report(owned))
+    finding = replace(finding, detail=redact(finding.detail), remedy=redact(finding.remedy))
+    return Checked(owned.plugin, owned.probe.name, finding, time.perf_counter() - start)
+
+
+async def _checked(owned: Owned) -> Finding:
     try:
-        return await asyncio.wait_for(probe.check(), PROBE_TIMEOUT)
-    except TimeoutError:
-        return Finding("red", f"did not answer within {PROBE_TIMEOUT:.0f} s")
+        finding: object = await owned.probe.check()
     except MosaicError as error:
         return Finding("red", error.detail, error.remedy)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+        return Finding("yellow", "its tables are not all there", "run the pending migrations")
     except Exception as error:
-        return Finding("red", f"the probe itself failed ({type(error).__name__})", "report it to its author")
+        _logger.debug("probe %s of %s", owned.probe.name, owned.plugin, exc_info=True)
+        return Finding("red", f"the probe itself failed ({type(error).__name__})", _report(owned))
+    if isinstance(finding, Finding):
+        return finding
+    return Finding("red", f"the probe itself failed (it returned {type(finding).__name__})", _report(owned))
 
 
-def worst(report: Report) -> str:
-    """The status that decides: red over yellow over green."""
-    return max((finding.status for _, finding in report), key=_ORDER.index, default="green")
-
-
-def database_probe(database: Database) -> Probe:
-    """Whether Postgres answers, is new enough and may be written to."""
-
-    async def check() -> Finding:
-        start = time.perf_counter()
-        row = await database.fetchrow(
-            "SELECT current_setting('server_version_num')::int AS number,"
-            " current_setting('server_version') AS version, pg_is_in_recovery() AS replica"
-        )
-        latency = (time.perf_counter() - start) * 1000
-        assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-        if row["number"] < _OLDEST_POSTGRES:
-            return Finding(
-                "red", f"PostgreSQL {row['version']} is too old", "upgrade to PostgreSQL 15 or newer"
-            )
-        if row["replica"]:
-            return Finding("red", "the database is a read-only replica", "point the gateway at the primary")
-        return Finding("green", f"PostgreSQL {row['version']}, {latency:.1f} ms")
-
-    return Probe("database", check)
+def _report(owned: Owned) -> str:
+    if owned.plugin == HOST:
+        return "look at what it examines; `mosaic --debug gateway doctor` shows more"
+    return (
+        f"look at what plugin {owned.plugin!r} stands on; if that is well, report it to the plugin's author"
+    )
