@@ -24,10 +24,14 @@ def create_keys(path: Path) -> None:
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     text = json.dumps({"active": "k1", "keys": {"k1": key}}, indent=2)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # such as a full disk: an empty key file would be taken for a damaged one
+        path.unlink()
+        raise
 
 
 class Keyring:
@@ -88,7 +92,7 @@ class Keyring:
             raise ConfigError(f"{place}: is not sealed data")
         start = len(_MAGIC) + 1
         end = start + sealed[len(_MAGIC)]
-        key = self._keys.get(sealed[start:end].decode("ascii", "replace"))
+        key = self._keys.get(sealed[start:end].decode("utf-8", "replace"))
         if key is None:
             raise ConfigError(f"{place}: was sealed with a key that the key file does not hold")
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mosaic_hookspecs.errors import Conflict, Invalid, Malformed
+from mosaic_hookspecs.errors import Conflict, Invalid, Malformed, TooLarge
 
 
 @pytest.mark.parametrize(("body", "words"), [
@@ -148,3 +149,30 @@ async def change_fresh_row(rows, add, user, body):
 async def test_any_bytes_are_refused_cleanly(rows, ada, body):
     with pytest.raises((Invalid, Malformed)):
         await rows.create(ada, "things", body)
+
+
+@pytest.mark.parametrize("body", [
+    '{"title": "a", "title": "b", ' + ", ".join(f'"k{i}": 1' for i in range(50_000)) + "}",
+    '{"title": "a", ' + ", ".join(f'"titl{i}": 1' for i in range(50_000)) + "}",
+    '{"title": "a", "tags": [' + ", ".join(["1e999"] * 50_000) + "]}",
+    '{"title": "a", "tags": [' + ", ".join(["0"] * 50_000) + "]}",
+])  # fmt: skip
+async def test_a_body_full_of_faults_is_refused_in_a_moment_with_the_first_of_them(rows, ada, body):
+    start = time.process_time()
+    with pytest.raises(Invalid) as caught:
+        await rows.create(ada, "things", body.encode())
+    assert time.process_time() - start < 2  # seconds; it was half a minute
+    assert len(caught.value.faults) == 100
+
+
+@pytest.mark.parametrize("value", ["[" + ", ".join(["1"] * 2_000_000) + "]", "[" + ", ".join(["[]"] * 200_000) + "]",
+                                   "{" + ", ".join(f'"k{i}": 1' for i in range(200_000)) + "}"])  # fmt: skip
+async def test_a_body_of_millions_of_values_is_too_large_and_refused_in_a_moment(rows, ada, value):
+    start = time.process_time()
+    with pytest.raises(TooLarge, match="more than 100,000 JSON values"):
+        await rows.create(ada, "things", f'{{"title": "a", "extra": {value}}}'.encode())
+    assert time.process_time() - start < 2  # seconds; it was five
+
+
+async def test_a_long_text_is_no_large_number_of_values(add, ada):
+    assert (await add(ada, body="a, b, " * 100_000))["body"].count(",") == 200_000

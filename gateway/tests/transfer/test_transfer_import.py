@@ -123,6 +123,14 @@ async def test_faults_of_several_files_are_shown_together(load, write):
     assert [fault.where for fault in error.value.faults] == ["a.csv:2", "b.json:1", "c.ndjson"]
 
 
+async def test_a_file_given_twice_is_refused_by_its_lines(load, write):
+    file = write("a.csv", "external_id,title\n1,A\n")
+    with pytest.raises(Invalid) as error:
+        await load(file, file)
+    (fault,) = error.value.faults
+    assert (fault.where, fault.message) == ("a.csv:2", "external_id '1' was already used at a.csv:2")
+
+
 async def test_an_external_id_used_twice_names_both_places(load, stored, write):
     with pytest.raises(Invalid) as error:
         await load(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,8 @@ def test_a_folder_without_markdown_is_a_fault(write, tasks):
         ("---\ntitle: [a]\n---\n", "notes/a.md", "title is not a single value"),
         ("---\ntags: {a: 1}\n---\n", "notes/a.md", "tags is not a list of words"),
         ("---\ntags: [[a]]\n---\n", "notes/a.md", "tags is not a list of words"),
+        ("---\nid: 0x" + "f" * 20_000 + "\n---\n", "notes/a.md", "id is a number too long"),
+        ("---\ntags: [0x" + "f" * 20_000 + "]\n---\n", "notes/a.md", "tags is a number too long"),
         (b"# T\n\ncaf\xe9", "notes/a.md:3", "is not UTF-8"),
     ],
 )
@@ -107,6 +110,29 @@ def test_yaml_that_would_unfold_to_billions_of_words_is_refused(parse):
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)), "tags: *a59"]
     (fault,) = parse("---\n" + "\n".join(lines) + "\n---\n")
     assert "tags is not a list of words" in fault.message
+
+
+def test_yaml_that_would_merge_billions_of_keys_is_refused(parse):
+    lines = [
+        "a0: &a0 {k: v}",
+        *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}], x{n}: 1}}" for n in range(1, 60)),
+    ]
+    (fault,) = parse("---\n" + "\n".join(lines) + "\n---\n")
+    assert "front matter is not YAML" in fault.message
+
+
+def test_a_folder_brings_in_nothing_from_outside_of_it(write, tasks):
+    write("secret.md", "the importer's own")
+    write("d/a.md", "text")
+    Path("d/inside.md").symlink_to("a.md")
+    Path("d/nowhere.md").symlink_to("nowhere.md")
+    Path("d/outside.md").symlink_to(Path("secret.md").resolve())
+    os.mkfifo("d/pipe.md")
+    found = list(read(Source(Path("d"), "markdown"), tasks))
+    assert [item.where for item in found if isinstance(item, Record)] == ["d/a.md", "d/inside.md"]
+    refused = [item for item in found if isinstance(item, Fault)]
+    assert [fault.where for fault in refused] == ["d/nowhere.md", "d/outside.md", "d/pipe.md"]
+    assert {fault.message for fault in refused} == {"not a regular file of this folder"}
 
 
 def test_one_broken_file_does_not_hide_the_others(write, tasks):

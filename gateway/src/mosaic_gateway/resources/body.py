@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
-from mosaic_hookspecs.errors import Fault, Invalid, Malformed
+from mosaic_hookspecs.errors import Fault, Invalid, Malformed, TooLarge
+
+#: In one body. To look at millions would hold up every other request for many seconds.
+MAX_VALUES = 100_000
 
 
 class Object(dict[str, Any]):
@@ -15,7 +19,10 @@ class Object(dict[str, Any]):
 
 
 def parse_object(body: bytes) -> Object:
-    """Raise :class:`Malformed` for what is not JSON, with its position, and :class:`Invalid` for no object."""
+    """Raise :class:`Malformed` for what is not JSON, with its position, and :class:`Invalid` for no object.
+
+    Also raises :class:`TooLarge` for more than 100,000 values, at any depth.
+    """
     try:
         value = json.loads(
             body.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_float=_number
@@ -30,14 +37,29 @@ def parse_object(body: bytes) -> Object:
         raise _malformed(str(error) if "JSON" in str(error) else "a number is too long") from None
     if not isinstance(value, Object):
         raise Invalid("The body is not an object.", faults=[Fault("", "expected a JSON object")])
+    _count(value)
     return value
+
+
+def _count(value: Object) -> None:
+    room = MAX_VALUES
+    waiting: list[Object | list[Any]] = [value]
+    while waiting:
+        inner = waiting.pop()
+        room -= len(inner)
+        if room < 0:
+            raise TooLarge(
+                f"The body holds more than {MAX_VALUES:,} JSON values.", remedy="send less in one row"
+            )
+        members = inner.values() if isinstance(inner, Object) else inner
+        waiting += [each for each in members if isinstance(each, Object | list)]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Object:
     made = Object(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        made.duplicates = tuple(sorted({name for name in names if names.count(name) > 1}))
+        times = Counter(name for name, _ in pairs)
+        made.duplicates = tuple(sorted(name for name, number in times.items() if number > 1))
     return made
 
 

@@ -17,6 +17,7 @@ from mosaic_hookspecs.errors import Fault, Malformed
 MAX_LIMIT = 200  # rows
 DEFAULT_LIMIT = 50
 MAX_CHOICES = 100  # values of one ``field.in``
+MAX_FILTERS = 100
 MAX_WORDS = 500  # characters of a search; Postgres takes 2,046 bytes in one word
 DEFAULT_SORT = "-created_at"
 _COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -60,6 +61,8 @@ def parse(table: Table, params: Mapping[str, str]) -> Query:
     """Read the parameters of a list. Raises :class:`Malformed` with every fault."""
     faults: list[Fault] = []
     given = [(name, text) for name, text in params.items() if name not in {"limit", "cursor", "sort"}]
+    if len(given) > MAX_FILTERS:
+        raise Malformed(f"A list takes at most {MAX_FILTERS} filters.", remedy="ask for less at once")
     filters = [_filter(table, name, text, faults) for name, text in given]
     query = Query(
         limit=_limit(params, faults),

@@ -23,6 +23,8 @@ def translated(table: Table) -> Iterator[None]:
                 remedy="update that row, or choose another external_id",
             ) from None
         raise Conflict(f"{table.name} already has a row with these values.") from None
+    except asyncpg.TransactionRollbackError:  # a deadlock with another writer
+        raise Conflict("The change met another change of the same rows.", remedy="try it again") from None
     except asyncpg.ForeignKeyViolationError:
         raise not_your_team(table) from None
     except asyncpg.ProgramLimitExceededError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import chain, islice
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from mosaic_hookspecs.errors import Fault, Invalid
 from mosaic_hookspecs.types import STANDARD_COLUMNS
 
 M = TypeVar("M", bound=BaseModel)
+MAX_FAULTS = 100  # of one row; who sends a million wrong values must not keep the gateway busy naming them
 
 
 class Name(BaseModel):
@@ -60,12 +62,14 @@ def from_record(model: type[M], fields: dict[str, object]) -> M:
 
 
 def draft(table: Table, given: Mapping[str, object], parse: Parse, beside: type[Name]) -> Draft:
-    """Return the validated row. Raises :class:`Invalid` with a fault per wrong place, by JSON pointer."""
-    found = [
-        *_unknown(given, (*table.fields, *beside.model_fields)),
-        *faults(given),
-        *_loose_times(table, given),
-    ]
+    """Return the validated row.
+
+    Raises :class:`Invalid` with a fault per wrong place, by JSON pointer; the first 100 of very many.
+    """
+    every = chain(
+        _unknown(given, (*table.fields, *beside.model_fields)), faults(given), _loose_times(table, given)
+    )
+    found = list(islice(every, MAX_FAULTS))
     wrong = {fault.where.split("/")[1] for fault in found}
     usable = {name: value for name, value in given.items() if escape(name) not in wrong}
     row = _parse(table.resource.model, usable, parse, wrong, found)
@@ -73,7 +77,7 @@ def draft(table: Table, given: Mapping[str, object], parse: Parse, beside: type[
     if row is not None:
         found += faults({name: getattr(row, name) for name in table.times})
     if found or row is None or place is None:
-        raise Invalid(f"The row is not valid for {table.name}.", faults=found)
+        raise Invalid(f"The row is not valid for {table.name}.", faults=found[:MAX_FAULTS])
     # Postgres takes offsets up to ±15:59, RFC 3339 up to ±23:59
     times = {
         name: moment.astimezone(UTC).isoformat() for name in table.times if (moment := getattr(row, name))
@@ -94,8 +98,8 @@ def _parse(
         return None
 
 
-def _unknown(given: Mapping[str, object], known: tuple[str, ...]) -> list[Fault]:
-    return [Fault(f"/{escape(name)}", _why_not(name, known)) for name in given if name not in known]
+def _unknown(given: Mapping[str, object], known: tuple[str, ...]) -> Iterator[Fault]:
+    return (Fault(f"/{escape(name)}", _why_not(name, known)) for name in given if name not in known)
 
 
 def _why_not(name: str, known: tuple[str, ...]) -> str:

@@ -123,9 +123,9 @@ def _repeated(external_id: object, where: str, tally: _Tally) -> list[Fault]:
     if external_id is None:
         tally.without_external_id += 1
     elif isinstance(external_id, str):
-        first = tally.first_use.setdefault(external_id, where)
-        if first != where:
+        if first := tally.first_use.get(external_id):
             return [Fault(where, f"external_id {external_id!r} was already used at {first}")]
+        tally.first_use[external_id] = where
     return []
 
 

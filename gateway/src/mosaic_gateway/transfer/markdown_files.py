@@ -19,13 +19,30 @@ FIELDS = frozenset({"title", "body", "tags"})
 SUFFIXES = frozenset({".md", ".markdown"})
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as data only, without merge keys (``<<``): nested ones unfold without end.
+
+    Not the C loader: it crashes on deep nesting.
+    """
+
+    def flatten_mapping(self, _node: yaml.MappingNode) -> None:
+        """Leave ``<<`` as it stands; it then has no constructor, and is refused."""
+
+
 def read_markdown(path: Path, _resource: Resource) -> Iterator[Record | Fault]:
-    """Yield a record per file. Hidden folders and files are skipped, links to folders not followed."""
+    """Yield a record per file. Hidden folders and files are skipped, links to folders not followed.
+
+    A link to a file outside is a fault: a stranger's folder must not bring in what only the importer may read.
+    """
     if not path.is_dir():
         yield _read_one(path, path.name)
         return
+    inside = os.path.realpath(path)
     for file in _files(path):
-        yield _read_one(file, file.relative_to(path).as_posix())
+        if file.is_file() and Path(os.path.realpath(file)).is_relative_to(inside):
+            yield _read_one(file, file.relative_to(path).as_posix())
+        else:
+            yield Fault(str(file), "not a regular file of this folder")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -59,7 +76,7 @@ def _read_one(file: Path, name: str) -> Record | Fault:
 
 
 def _split(file: Path) -> tuple[dict[str, object], str]:
-    """Separate front matter from body. YAML is read by its safe loader: data only, no objects."""
+    """Separate front matter from body."""
     text = whole_text(file).replace("\r\n", "\n")
     handler = YAMLHandler()
     if not handler.detect(text):  # asked here because frontmatter would also split at rules inside the body
@@ -69,7 +86,7 @@ def _split(file: Path) -> tuple[dict[str, object], str]:
     except ValueError:
         raise BrokenFile(f"{file}:1", "front matter opens with --- and never closes") from None
     try:
-        meta = handler.load(front, Loader=yaml.SafeLoader)  # the C loader crashes on deep nesting
+        meta = handler.load(front, Loader=_Loader)
     except RecursionError:
         raise BrokenFile(f"{file}:1", "front matter is not YAML: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: such as month 13
@@ -87,7 +104,7 @@ def _scalar(meta: dict[str, object], key: str, file: Path) -> str:
     value = meta.get(key)
     if isinstance(value, dict | list):
         raise BrokenFile(str(file), f"front matter: {key} is not a single value")
-    return "" if value is None else str(value)
+    return "" if value is None else _word(value, key, file)
 
 
 def _tags(meta: dict[str, object], file: Path) -> list[str]:
@@ -96,7 +113,14 @@ def _tags(meta: dict[str, object], file: Path) -> list[str]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or any(isinstance(item, dict | list) for item in items):
         raise BrokenFile(str(file), "front matter: tags is not a list of words")
-    return [text for item in items if (text := str(item).strip())]
+    return [text for item in items if (text := _word(item, "tags", file).strip())]
+
+
+def _word(value: object, key: str, file: Path) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a number of thousands of digits
+        raise BrokenFile(str(file), f"front matter: {key} is a number too long to be text") from None
 
 
 def _first_heading(body: str) -> str:
