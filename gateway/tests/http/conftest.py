@@ -20,9 +20,11 @@ from mosaic_gateway.http import public_app
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.serving import Endpoint, Limits, bind, serve
+from mosaic_hookspecs.protocols import Limiter
 from mosaic_hookspecs.types import DatabaseLocation, Finding, Listener, MigrationSet, Mount
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
+from mosaic_tier_local.limiter import MemoryLimiter
 from mosaic_workspace.plugin import mosaic_migrations as workspace_migrations
 from mosaic_workspace.plugin import mosaic_resources as workspace_resources
 
@@ -40,6 +42,7 @@ class Services:
 
     rows: ResourceRows
     identities: Identities
+    limiter: Limiter = field(default_factory=MemoryLimiter)
     mounts: Sequence[Mount] = ()
     max_body_bytes: int = 10_000
     name: str = "home"

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mosaic_hookspecs.errors import Unavailable
+from mosaic_hookspecs.types import StorageTarget
 from mosaic_tier_local import server
 from mosaic_tier_local.plugin import mosaic_settings, mosaic_storages, mosaic_tiers
 from mosaic_tier_local.settings import Settings
@@ -156,6 +157,7 @@ async def test_an_interrupted_first_start_leaves_nothing_half_made(storage, data
 def test_the_plugin_offers_the_tier_its_storage_and_strict_settings(tmp_path):
     class Host:
         data_dir = tmp_path
+        storage_target = StorageTarget("embedded")
 
         def settings(self, model):
             return model()

@@ -32,8 +32,7 @@ class HTTPConnection(ASGIHTTPConnection):
             await super().__call__(_again(first, receive), send)
             return
         request = self._create_request_from_scope(send)
-        request.body.append(first.get("body", b""))
-        request.body.set_complete()
+        request.body.set_result(first.get("body", b""))
         await self.handle_request(request, send)
 
     def _create_request_from_scope(self, send: Send) -> Request:

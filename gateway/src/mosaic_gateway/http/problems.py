@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from math import ceil
 
 import asyncpg
 from quart import Quart, Response, g, request
@@ -18,9 +19,11 @@ from mosaic_hookspecs.errors import (
     MosaicError,
     NotFound,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
+from mosaic_hookspecs.types import Rate
 
 log = logging.getLogger("mosaic.http")
 
@@ -86,8 +89,10 @@ async def _expected(error: MosaicError) -> Response:
     headers = {}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | TooMany):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TooMany) and error.rate is not None:
+        headers |= _limit_headers(error.rate, error.retry_after)
     if error.status >= MosaicError.status:
         log.warning("request %s: %s: %s", g.request_id, error.code, error.detail)
     return problem(
@@ -99,6 +104,12 @@ async def _expected(error: MosaicError) -> Response:
         faults=error.faults,
         headers=headers,
     )
+
+
+def _limit_headers(rate: Rate, wait: int) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers, for a refusal; ``wait`` in seconds."""
+    policy = f'"{rate.name}";q={rate.limit};w={ceil(rate.period)}'
+    return {"RateLimit-Policy": policy, "RateLimit": f'"{rate.name}";r=0;t={wait}'}
 
 
 async def _routing(error: HTTPException) -> Response:

@@ -24,7 +24,9 @@ def public_app(services: PublicServices) -> Quart:
     """
     app = base_app(max_body_bytes=services.max_body_bytes)
     anonymous: set[str] = set()
-    app.before_request(guard(services.identities, anonymous))  # first: before any hook of a plugin
+    app.before_request(
+        guard(services.identities, services.limiter, anonymous)
+    )  # first: before any hook of a plugin
     own = Mount("public", anonymous_routes(services, document(services)), anonymous=True)
     for mount in (own, Mount("public", account_routes(services)), *mounts_of("public", services.mounts)):
         endpoints = register(app, mount)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from mosaic_hookspecs.protocols import Limiter
 from mosaic_hookspecs.types import Finding, Mount
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class PublicServices(Protocol):
     @property
     def identities(self) -> Identities:
         """Who is who on this gateway."""
+        ...
+
+    @property
+    def limiter(self) -> Limiter:
+        """Counts refused tokens."""
         ...
 
     @property

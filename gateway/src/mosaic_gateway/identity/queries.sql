@@ -57,7 +57,7 @@ WHERE t.prefix = $1 AND u.id = t.user_id
 RETURNING t.prefix, t.name, u.username, t.created_at, t.expires_at, t.last_used_at, t.revoked_at;
 
 -- name: find_token
-SELECT t.hash, t.revoked_at IS NOT NULL AS revoked, coalesce(t.expires_at <= now(), false) AS expired,
+SELECT t.hash, t.revoked_at IS NOT NULL AS revoked, extract(epoch FROM t.expires_at - now()) AS seconds_left,
        u.disabled_at IS NOT NULL AS disabled,
        coalesce(t.last_used_at <= now() - interval '1 minute', true) AS touch,
        u.id, u.username, u.role = 'admin' AS admin

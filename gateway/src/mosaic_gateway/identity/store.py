@@ -9,10 +9,11 @@ from uuid import UUID
 import asyncpg
 
 from mosaic_gateway.identity import tokens
+from mosaic_gateway.identity.known import Found, KnownTokens
 from mosaic_gateway.identity.names import check_slug, check_text, check_username
 from mosaic_gateway.identity.records import Account, Member, NewToken, Role, TeamRecord, Token
 from mosaic_hookspecs.errors import Conflict, Fault, Invalid, NotFound, Unauthenticated
-from mosaic_hookspecs.protocols import Database
+from mosaic_hookspecs.protocols import Cache, Database
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Team, User
 
@@ -24,8 +25,9 @@ _LONGEST = timedelta(days=36500)
 class Identities:
     """Users, teams, memberships and tokens. Implements :class:`mosaic_hookspecs.protocols.Identity`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cache: Cache | None = None) -> None:
         self._db = database
+        self._known = KnownTokens(cache, self._find_token) if cache else None
 
     async def user(self, name_or_id: str | UUID) -> User:
         """Look a user up by username or id. Raises :class:`NotFound` for an unknown or disabled one."""
@@ -60,6 +62,7 @@ class Identities:
         row = await self._db.fetchrow(_sql.disable_user, _lookup(name))
         if row is None:
             raise _no_user(name)
+        await self._forget([token["prefix"] for token in await self._db.fetch(_sql.tokens, row["id"])])
         return Account(**row)
 
     async def add_team(self, slug: str, name: str = "") -> TeamRecord:
@@ -119,6 +122,7 @@ class Identities:
         row = await self._db.fetchrow(_sql.revoke_token, _lookup(prefix))
         if row is None:
             raise NotFound(f"There is no token {prefix!r}.", remedy="`mosaic token list` shows the prefixes")
+        await self._forget([row["prefix"]])
         return Token(**row)
 
     async def authenticate(self, token: str) -> User:
@@ -127,28 +131,29 @@ class Identities:
         Unknown and wrong look the same; only who holds the right secret is told that it has expired.
         """
         prefix = tokens.prefix_of(token)
-        row = None if prefix is None else await self._db.fetchrow(_sql.find_token, prefix)
-        if row is None or not hmac.compare_digest(row["hash"], tokens.digest(token)):
+        find = self._known.find if self._known else self._find_token
+        found = None if prefix is None else await find(prefix)
+        if found is None or not hmac.compare_digest(found.hash, tokens.digest(token)):
             raise Unauthenticated("The API token is not valid.", remedy=f"check it; {_NEW_TOKEN}")
-        for state, words in _REFUSED.items():
-            if row[state]:
-                raise Unauthenticated(words, remedy=_NEW_TOKEN)
-        if row["touch"]:
+        if found.refusal:
+            raise Unauthenticated(found.refusal, remedy=_NEW_TOKEN)
+        if found.touch:
             await self._db.execute(_sql.touch_token, prefix)
-        return User(id=row["id"], username=row["username"], admin=row["admin"])
+        return found.user
+
+    async def _find_token(self, prefix: str) -> Found | None:
+        row = await self._db.fetchrow(_sql.find_token, prefix)
+        return Found.of(row) if row else None
+
+    async def _forget(self, prefixes: list[str]) -> None:
+        if self._known:
+            await self._known.forget(prefixes)
 
     async def _team_id(self, slug: str) -> UUID:
         team_id: UUID | None = await self._db.fetchval(_sql.team_id, _lookup(slug))
         if team_id is None:
             raise NotFound(f"There is no team {slug!r}.", remedy="`mosaic team list` shows the teams")
         return team_id
-
-
-_REFUSED = {
-    "revoked": "The API token was revoked.",
-    "expired": "The API token has expired.",
-    "disabled": "The user of this API token is disabled.",
-}
 
 
 def _lookup(name: str) -> str:

@@ -17,7 +17,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from mosaic_hookspecs.errors import ConfigError, Unavailable
-from mosaic_hookspecs.types import DatabaseLocation
+from mosaic_hookspecs.types import DatabaseLocation, StorageTarget
 from mosaic_tier_local.account import own_account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
 from mosaic_tier_local.cluster import DATABASE, ROLE, prepare
@@ -37,7 +37,9 @@ class EmbeddedStorage:
 
     name = "embedded"
 
-    def __init__(self, data_dir: Path, settings: Settings) -> None:
+    def __init__(self, data_dir: Path, settings: Settings, target: StorageTarget | None = None) -> None:
+        if target and target.type == self.name:
+            _check_target(target)
         self._data_dir = data_dir
         self._settings = settings
 
@@ -76,6 +78,20 @@ class EmbeddedStorage:
         await prepare(cluster, account, binaries)
         log, alive = self._data_dir / "postgres.log", self._data_dir / "postgres-alive.lock"
         return Server(cluster, account, binaries, log, alive)
+
+
+def _check_target(target: StorageTarget) -> None:
+    """Refuse what would else be passed over in silence."""
+    if target.url or target.password_file:
+        raise ConfigError(
+            "storage: the embedded Postgres takes neither url nor password_file",
+            remedy="take them out of the config, or use the tier standalone with that Postgres",
+        )
+    if target.enable_vector:
+        raise ConfigError(
+            "storage.enable_vector: the embedded Postgres lets no superuser in, who could create pgvector",
+            remedy="take it out of the config, or use the tier standalone with a Postgres of yours",
+        )
 
 
 def _check_data_dir(data_dir: Path) -> None:

@@ -66,7 +66,7 @@ def _get(operation: str, summary: str, schema: str, *, anonymous: bool = False) 
         "operationId": operation,
         "summary": summary,
         "responses": {"200": answer(summary, ref("schemas", schema))}
-        | problems(*(() if anonymous else (401,))),
+        | problems(*(() if anonymous else (401, 429))),
     }
     if anonymous:
         get["security"] = []

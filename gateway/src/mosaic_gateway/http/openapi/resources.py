@@ -110,7 +110,7 @@ def _operation(resource: Resource, verb: str, summary: str, responses: Json, **m
 
 def _list(resource: Resource, items: Json) -> Json:
     page = answer("A page of rows, and the cursor of the next one.", ref("schemas", f"{resource.name}.page"))
-    responses = {"200": page, "431": TOO_LONG} | problems(400, 401)
+    responses = {"200": page, "431": TOO_LONG} | problems(400, 401, 429)
     return _operation(
         resource, "list", "List rows you may see", responses, parameters=list_parameters(resource, items)
     )
@@ -118,7 +118,7 @@ def _list(resource: Resource, items: Json) -> Json:
 
 def _search(resource: Resource) -> Json:
     found = answer("The best matches first.", ref("schemas", f"{resource.name}.found"))
-    responses = {"200": found, "431": TOO_LONG} | problems(400, 401)
+    responses = {"200": found, "431": TOO_LONG} | problems(400, 401, 429)
     return _operation(
         resource, "search", "Search the rows you may see", responses, parameters=search_parameters()
     )
@@ -130,7 +130,7 @@ def _create(resource: Resource) -> Json:
         verb: {"operationId": f"{resource.name}_{verb}", "parameters": {"id": "$response.body#/id"}}
         for verb in ("get", "update", "delete")
     }
-    responses = {"201": created} | problems(400, 401, 404, 408, 409, 413, 415, 422)
+    responses = {"201": created} | problems(400, 401, 404, 408, 409, 413, 415, 422, 429)
     return _operation(resource, "create", "Create a row", responses, requestBody=_body(resource, "create"))
 
 
@@ -138,13 +138,13 @@ def _get(resource: Resource) -> Json:
     responses = {
         "200": _item(resource, "The row."),
         "304": answer("The row is as you know it.", ETag="ETag"),
-    } | problems(401, 404)
+    } | problems(401, 404, 429)
     return _operation(resource, "get", "Get a row", responses, parameters=[_IF_NONE_MATCH])
 
 
 def _update(resource: Resource) -> Json:
     responses = {"200": _item(resource, "The row as it is now.")}
-    responses |= problems(400, 401, 404, 408, 409, 412, 413, 415, 422)
+    responses |= problems(400, 401, 404, 408, 409, 412, 413, 415, 422, 429)
     return _operation(
         resource,
         "update",
@@ -156,7 +156,7 @@ def _update(resource: Resource) -> Json:
 
 
 def _delete(resource: Resource) -> Json:
-    responses = {"204": answer("The row is gone.")} | problems(400, 401, 404, 412)
+    responses = {"204": answer("The row is gone.")} | problems(400, 401, 404, 412, 429)
     return _operation(resource, "delete", "Delete a row", responses, parameters=[_IF_MATCH])
 
 

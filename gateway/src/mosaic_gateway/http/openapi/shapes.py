@@ -16,6 +16,7 @@ from mosaic_hookspecs.errors import (
     NotFound,
     PreconditionFailed,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -38,6 +39,7 @@ _PROBLEMS: dict[int, tuple[str, str]] = {
         PreconditionFailed,
         TooLarge,
         Invalid,
+        TooMany,
         Unavailable,
     )
 } | {
@@ -68,7 +70,11 @@ HEADERS: Json = {
     },
     "Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}},
 }
-_EXTRA_HEADERS = {401: {"WWW-Authenticate": "Authenticate"}, 503: {"Retry-After": "RetryAfter"}}
+_EXTRA_HEADERS = {
+    401: {"WWW-Authenticate": "Authenticate"},
+    429: {"Retry-After": "RetryAfter"},
+    503: {"Retry-After": "RetryAfter"},
+}
 
 PROBLEM: Json = {
     "type": "object",
