@@ -30,8 +30,10 @@ from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.sealing import Keyring
-from mosaic_hookspecs.types import MigrationSet, Tier
+from mosaic_hookspecs.types import MigrationSet, QueueTarget, StorageTarget, Tier
 from mosaic_migrations import CORE
+from mosaic_tier_local.cache import MemoryCache
+from mosaic_tier_local.limiter import MemoryLimiter
 
 PLUGINS = (mosaic_workspace, mosaic_audit, mosaic_embedded_ca, mosaic_federation)
 
@@ -87,6 +89,8 @@ async def world(pool: Pool, tmp_path: Path) -> AsyncIterator[World]:
         tier=Tier("local", "local", "for tests"),
         data_dir=tmp_path,
         public_url="http://127.0.0.1:8080",
+        storage_target=StorageTarget("embedded"),
+        queue_target=QueueTarget("postgres"),
         settings={"embedded_ca": CASettings(), "federation": Settings(), "audit": None},
         resources=tuple(mosaic_workspace.plugin.mosaic_resources()),
     )
@@ -95,7 +99,9 @@ async def world(pool: Pool, tmp_path: Path) -> AsyncIterator[World]:
     gateway.database, gateway.sealer = pool, Keyring("k1", {"k1": b"s" * 32})
     gateway.identity = identities = Identities(pool)
     gateway.rows = ResourceRows(pool, gateway.resources, b"c" * 32)
+    gateway.limiter = MemoryLimiter()
     host = PluginHost(gateway, "federation")
     ada = (await identities.add_user("ada")).id
-    async with open_links(host):
+    gateway.cache = cache = MemoryCache(host)
+    async with cache.open(), open_links(host):
         yield World(host, gateway, pool, ada)

@@ -91,6 +91,17 @@ async def test_a_lapsed_or_revoked_offer_is_gone(world: Any) -> None:
     assert await spent(world) == 0
 
 
+async def test_an_offer_whose_subject_is_gone_is_gone_and_its_redemption_on_record(world: Any) -> None:
+    token = token_of(await world.offer())
+    await world.host.identity.disable_user("ada")
+    for attempt in (redeem(Enrollment(world.host), token), Enrollment(world.host).offer(token)):
+        with pytest.raises(Gone, match="subject") as caught:
+            await attempt
+        assert str(world.ada) not in str(caught.value)
+    assert await world.audit() == [("enroll", "", "gone")]
+    assert await world.pool.fetchval("SELECT count(*) FROM embedded_ca_certificates") == 0
+
+
 async def test_a_guessed_token_is_not_found(world: Any) -> None:
     await world.offer()
     for token in ("x" * 43, "", "\0", "ü" * 43):

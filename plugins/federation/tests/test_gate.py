@@ -85,7 +85,7 @@ async def test_the_audit_row_says_who_and_how_much_but_not_what(world: Any, ask:
 async def test_every_route_of_the_listener_needs_a_certificate(world: Any) -> None:
     app = application(world)
     rules = list(app.url_map.iter_rules())
-    assert len(rules) == 6
+    assert len(rules) == 4
     client = app.test_client()
     for rule in rules:
         path = re.sub("<[^>]+>", "x", rule.rule)
@@ -100,6 +100,20 @@ async def test_a_path_that_is_no_route_is_gated_too(world: Any, ask: Ask) -> Non
     for path in ("", "../v2/tasks", "tasks/a/b", "tasks/", "peers/x/y/z"):
         assert (await ask(path, None))[0] == 403
         assert (await ask(path, certificate))[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "X"])
+@pytest.mark.parametrize("path", ["/federation/v1/tasks", "/federation/v1/whoami", "/a%0Ab/c", "//", ""])
+async def test_any_other_method_or_path_is_gated_and_on_record_too(
+    world: Any, method: str, path: str
+) -> None:
+    _, certificate = await world.enrolled()
+    client, recorded = application(world).test_client(), len(await world.audit())
+    for shown, status in ((None, 403), (certificate, 404)):
+        scope = {"state": {"client_certificate": shown}}
+        response = await client.open(path or "/", method=method, scope_base=scope)
+        assert response.status_code == status
+    assert [row[2] for row in (await world.audit())[recorded:]] == ["forbidden", "not-found"]
 
 
 async def test_another_grants_certificate_opens_nothing(world: Any, ask: Ask) -> None:

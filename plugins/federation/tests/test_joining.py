@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +24,10 @@ from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.enrollment_url import read_url
 from mosaic_federation.joining import fetch_offer, hear_from, join
 from mosaic_federation.keys import key_pem, new_key, signing_request
-from mosaic_federation.links import links_of
+from mosaic_federation.links import links_of, tell_removed
 from mosaic_federation.peers import Peers
 from mosaic_hookspecs.errors import Conflict, Gone, Malformed, MosaicError, NotFound, Unavailable
+from mosaic_hookspecs.testing.queues import until
 
 TOKEN = "t" * 43
 PIN = "a" * 64
@@ -59,6 +62,7 @@ def test_a_good_url_is_taken_apart_without_showing_its_token(url: str) -> None:
         f"https://work.example/federation/v1/enroll/short#ca={PIN}",
         f"https://work.example/v1/tasks/{TOKEN}#ca={PIN}",
         f"https://ada:secret@work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
+        f"http://:secret@127.0.0.1/federation/v1/enroll/{TOKEN}#ca={PIN}",
         f"ftp://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
         f"http://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}",
         f"http://192.168.0.1/federation/v1/enroll/{TOKEN}#ca={PIN}",
@@ -70,6 +74,13 @@ def test_any_other_url_is_refused_without_repeating_its_token(url: str) -> None:
     with pytest.raises(Malformed) as caught:
         read_url(url)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_host_is_shown_as_it_is_dialled_and_not_as_what_it_looks_like() -> None:
+    for host in ("wоrk.example", "xn--a.example"):  # the o is Cyrillic; the other decodes to nothing
+        assert read_url(f"https://{host}/federation/v1/enroll/{TOKEN}#ca={PIN}").place.startswith(
+            "https://xn--"
+        )
 
 
 @dataclass
@@ -161,6 +172,10 @@ async def false_answers(world: Any) -> dict[str, Change]:
         "no certificate": lambda a, _: a | {"chain": ""},
         "a plain link": lambda a, _: a | {"url": "http://127.0.0.1:1"},
         "no JSON": lambda _a, _: web.Response(text="<html>"),
+        "a port that cannot be": lambda a, _: a | {"url": "https://127.0.0.1:99999"},
+        "an address with a NUL": lambda a, _: a | {"url": "https://127.0.0.1\x00"},
+        "a scope with a NUL": lambda a, _: a | {"scope": {"resources": ["\x00"]}},
+        "a scope beyond JSON": lambda a, _: a | {"scope": {"resources": [math.inf]}},
     }
 
 
@@ -176,6 +191,10 @@ async def false_answers(world: Any) -> dict[str, Change]:
         ("no certificate", "does not verify"),
         ("a plain link", "not answer like a gateway"),
         ("no JSON", "not answer like a gateway"),
+        ("a port that cannot be", "not answer like a gateway"),
+        ("an address with a NUL", "not answer like a gateway"),
+        ("a scope with a NUL", "not answer like a gateway"),
+        ("a scope beyond JSON", "not answer like a gateway"),
     ],
 )
 async def test_a_false_answer_leaves_nothing_behind_and_says_what_to_do(
@@ -196,7 +215,7 @@ async def test_an_offer_of_another_authority_is_refused_before_the_token_is_used
     assert (await other.world.grants.all())[0].status == "pending"
 
 
-@pytest.mark.parametrize("text", ["\x1b[31mred", "a\nb", "x" * 1000, ""])
+@pytest.mark.parametrize("text", ["\x1b[31mred", "\x9b31mred", "a\nb", "a\u202eb", "x" * 1000, ""])
 async def test_an_offer_that_would_disturb_the_terminal_is_refused(other: Other, text: str) -> None:
     other.change_offer = lambda offer: offer | {"gateway": text}
     with pytest.raises(Unavailable, match="not answer like a gateway"):
@@ -248,6 +267,20 @@ async def test_a_peer_that_was_not_reached_is_kept_pending_and_can_be_removed(ot
         await hear_from(world.host, "work")
 
 
+async def test_every_process_drops_its_connections_to_a_peer_that_was_removed(other: Other) -> None:
+    world = other.world
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+    [client] = links_of(world.host)._clients.values()
+    await tell_removed(world.host)
+    await asyncio.sleep(0.2)
+    assert not client.closed, "it is still a peer"
+    await Peers(world.pool).remove("work")
+    await tell_removed(world.host)
+    await until(lambda: client.closed, within=2)
+    assert not links_of(world.host)._clients
+
+
 async def test_an_expired_certificate_is_said_to_be_so_before_dialling(other: Other) -> None:
     world = other.world
     with pytest.raises(Unavailable):
@@ -275,18 +308,42 @@ async def test_what_listens_there_but_is_no_gateway_is_explained(other: Other) -
             await hear_from(world.host, "work")
 
 
-async def test_another_authoritys_listener_is_not_believed(other: Other, tmp_path: Path) -> None:
-    world, stranger, key = other.world, another_root(), new_key()
-    with pytest.raises(Unavailable):
+async def test_a_host_that_dns_cannot_hold_is_said_to_be_out_of_reach(other: Other) -> None:
+    other.change_answer = lambda answer, _: answer | {"url": f"https://{'x' * 64}.example"}
+    with pytest.raises(Unavailable, match="cannot be reached"):
         await enroll(other)
-    until = datetime.now(UTC) + timedelta(hours=1)
+
+
+@asynccontextmanager
+async def impostor(world: Any, stranger: Any, directory: Path) -> AsyncIterator[None]:
+    """Let a listener of the authority ``stranger`` answer in place of peer work."""
+    key, until = new_key(), datetime.now(UTC) + timedelta(hours=1)
     leaf = make_server(stranger, key.public_key(), names=["127.0.0.1"], not_after=until)
-    (tmp_path / "both.pem").write_bytes(key_pem(key) + pem(leaf).encode())
+    (directory / "both.pem").write_bytes(key_pem(key) + pem(leaf).encode())
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(tmp_path / "both.pem")
+    tls.load_cert_chain(directory / "both.pem")
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=tls)
     async with server:
         port = server.sockets[0].getsockname()[1]
         await world.pool.execute(f"UPDATE federation_peers SET url = 'https://127.0.0.1:{port}'")
+        yield
+
+
+async def test_another_authoritys_listener_is_not_believed(other: Other, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        await enroll(other)
+    async with impostor(other.world, another_root(), tmp_path):
         with pytest.raises(Unavailable, match="does not verify: unable to get local issuer certificate"):
-            await hear_from(world.host, "work")
+            await hear_from(other.world.host, "work")
+
+
+async def test_an_authority_slipped_in_behind_the_pinned_one_is_not_believed(
+    other: Other, tmp_path: Path
+) -> None:
+    stranger = another_root()
+    other.change_answer = lambda answer, _: answer | {"ca": answer["ca"] + pem(stranger.certificate)}
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+    async with impostor(other.world, stranger, tmp_path):
+        with pytest.raises(Unavailable, match="does not verify: unable to get local issuer certificate"):
+            await hear_from(other.world.host, "work")

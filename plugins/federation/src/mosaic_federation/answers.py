@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
+from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from mosaic_hookspecs.errors import (
     Conflict,
@@ -28,6 +29,31 @@ _CHUNK = 65_536  # bytes
 _LONGEST_TEXT = 500  # characters
 _MOST_FAULTS = 20
 
+Row = dict[str, Any]
+
+
+class Page(BaseModel):
+    """A list of rows. The cursor goes to a terminal and back into a URL."""
+
+    items: list[Row]
+    next_cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+
+
+def read_page(body: bytes, who: str) -> Page:
+    """Return the page that ``body`` is. Raises :class:`Unavailable` if it is none."""
+    try:
+        return Page.model_validate_json(body)
+    except ValidationError:
+        raise _no_gateway(who) from None
+
+
+def read_row(body: bytes, who: str) -> Row:
+    """Return the row that ``body`` is. Raises :class:`Unavailable` if it is none."""
+    try:
+        return TypeAdapter(Row).validate_json(body)
+    except ValidationError:
+        raise _no_gateway(who) from None
+
 
 async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) -> bytes:
     """Return the body of a 200, at most ``limit`` bytes.
@@ -42,6 +68,10 @@ async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
     if response.status == _OK:
         return bytes(body)
     raise _refusal(response.status, bytes(body), who)
+
+
+def _no_gateway(who: str) -> Unavailable:
+    return Unavailable(f"{who} does not answer like a gateway", remedy="ask its admin what is wrong there")
 
 
 def _refusal(status: int, body: bytes, who: str) -> MosaicError:

@@ -51,12 +51,12 @@ class Enrollment:
             try:
                 _check(row)
                 issued = await self._sign(row, csr)
+                answer = await self._describe(row) | await self._certificate(issued)
             except MosaicError as refusal:
                 await self._record(row, "", refusal.code, hashed, started, request_id)
                 raise
             await sql.execute(_sql.token_consume, hashed)
             await sql.execute(_sql.grant_activate, row["grant_id"], issued.serial, issued.not_after, name)
-            answer = await self._describe(row) | await self._certificate(issued)
             await self._record(row, issued.serial, "ok", hashed, started, request_id)
         return answer
 
@@ -127,6 +127,7 @@ def _check(row: Any) -> None:
     reasons = (
         (row["status"] == "revoked", "the grant was revoked"),
         (row["spent"], "this enrollment URL was used already"),
+        (row["subject_disabled"], "the grant's subject is no longer a user there"),
         (
             row["lapsed"] or row["grant_lapsed"] or row["status"] != "pending",
             "this enrollment URL has expired",

@@ -24,7 +24,7 @@ class EnrollmentURL:
     @property
     def place(self) -> str:
         """What may be shown of it."""
-        return f"{self.address.scheme}://{self.address.authority}"
+        return f"{self.address.scheme}://{self.address.raw_authority}"
 
 
 def read_url(text: str) -> EnrollmentURL:
@@ -37,13 +37,15 @@ def read_url(text: str) -> EnrollmentURL:
     except ValueError:
         raise _not_a_url("cannot be read") from None
     pin = _PIN.fullmatch(url.raw_fragment)
-    if url.scheme not in {"http", "https"} or not url.host or url.user or not _PATH.fullmatch(url.raw_path):
+    # raw: in Unicode a host may look like another one, or be none at all
+    host, place = url.raw_host, url.raw_authority
+    if url.scheme not in {"http", "https"} or not host or "@" in place or not _PATH.fullmatch(url.raw_path):
         raise _not_a_url("is not one of /federation/v1/enroll/…")
     if pin is None:
         raise _not_a_url("has lost its end, #ca=…, which names the authority to trust")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not _is_loopback(host):
         raise Malformed(
-            f"http://{url.authority} would send the enrollment token over the network in clear",
+            f"http://{place} would send the enrollment token over the network in clear",
             remedy="let that gateway's admin set public_url to https://…",
         )
     return EnrollmentURL(url.with_fragment(None), pin[1])

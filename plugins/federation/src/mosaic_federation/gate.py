@@ -90,8 +90,8 @@ class Gate:
         now = datetime.now(UTC)
         reasons = (
             (row["status"] == "revoked", "the grant was revoked"),
-            (row["status"] != "active", "the grant is not active"),
             (row["expires_at"] is not None and row["expires_at"] <= now, "the grant has expired"),
+            (row["status"] != "active", "the grant is not active"),
             (row["subject_disabled"], "the grant's subject is no longer a user here"),
             # TLS looks at these two only when a connection is made
             (claims.not_after <= now, "the certificate has expired"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid4
@@ -11,7 +12,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from yarl import URL
 
 from mosaic_federation.answers import read_answer
 from mosaic_federation.enrollment_url import EnrollmentURL
@@ -27,7 +29,9 @@ from mosaic_hookspecs.protocols import Host
 _LARGEST_ANSWER = 256 * 1024  # bytes
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)  # seconds
 
-Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,300}$")]  # harmless on a terminal
+Word = Annotated[  # harmless on a terminal
+    str, StringConstraints(pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$", max_length=300)
+]
 
 
 class _Answer(BaseModel):
@@ -57,11 +61,28 @@ class Offered(_Answer):
     ca_sha256: Word
 
 
+def _storable(scope: dict[str, Any]) -> dict[str, Any]:
+    if "\\u0000" in json.dumps(scope, allow_nan=False):
+        raise ValueError("holds a NUL, which Postgres takes in no text")
+    return scope
+
+
+def _dialable(url: str) -> str:
+    URL(url)  # ValueError: a port or a host that cannot be
+    return url
+
+
+def _one_certificate(pem: str) -> str:
+    """The first block alone, for that is the pinned one: TLS would trust each further one as much."""
+    certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+
 class _Issued(_Answer):
-    scope: dict[str, Any]
-    url: Annotated[str, StringConstraints(pattern=r"^https://[^/?#@\s]+/?$")]
+    scope: Annotated[dict[str, Any], AfterValidator(_storable)]
+    url: Annotated[str, StringConstraints(pattern=r"^https://[^/?#@\s\p{Cc}]+/?$"), AfterValidator(_dialable)]
     chain: str
-    ca: str
+    ca: Annotated[str, AfterValidator(_one_certificate)]
 
 
 async def fetch_offer(url: EnrollmentURL) -> Offered:
@@ -190,7 +211,7 @@ async def _ask(url: EnrollmentURL, method: str, body: dict[str, str] | None) -> 
             client.request(method, url.address, json=body, allow_redirects=False) as response,
         ):
             return await read_answer(response, url.place, _LARGEST_ANSWER)
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # UnicodeError: a host that DNS cannot hold
         cause, remedy = explain(error)
         if body is not None:
             remedy += "; if the URL turns out to be used, ask for a new grant"

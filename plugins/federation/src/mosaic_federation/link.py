@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -55,15 +55,19 @@ class Links:
                 url, params=list(params), headers=headers, allow_redirects=False
             ) as response:
                 return await read_answer(response, who, _LARGEST_ANSWER)
-        except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError and ssl.SSLError are ones
+        # OSError: TimeoutError and ssl.SSLError are ones; UnicodeError: a host that DNS cannot hold
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             cause, remedy = explain(error)
-            raise Unavailable(f"{who} at {URL(peer.url).authority}: {cause}", remedy=remedy) from error
+            raise Unavailable(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
+
+    async def keep_only(self, peers: Collection[UUID]) -> None:
+        """Close the connections to every other peer, and forget the keys they were made with."""
+        for key in [key for key in self._clients if key[0] not in peers]:
+            await self._clients.pop(key).close()
 
     async def close(self) -> None:
         """Close every connection."""
-        while self._clients:
-            _, client = self._clients.popitem()
-            await client.close()
+        await self.keep_only(())
 
     def _client(self, peer: Peer) -> aiohttp.ClientSession:
         key = (peer.id, peer.serial)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from mosaic_federation.peers import Peers
+from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Database, Host
 
 if TYPE_CHECKING:
     from mosaic_federation.link import Links
+
+PEER_REMOVED = "federation.peer_removed"  # a channel
 
 # Told by the gateway's pool: the lifespan opens and closes a place, routes and commands use it.
 _open: dict[Database, Links | None] = {}
@@ -19,12 +24,31 @@ _open: dict[Database, Links | None] = {}
 async def open_links(host: Host) -> AsyncIterator[None]:
     """Let :func:`links_of` answer for as long as the context is entered."""
     _open[host.database] = None
+    listening = asyncio.create_task(_drop_removed(host))
     try:
         yield
     finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
         links = _open.pop(host.database)
         if links is not None:
             await links.close()
+
+
+async def tell_removed(host: Host) -> None:
+    """Have every process close its connections to peers that are no more; unheard, they end when idle."""
+    with suppress(Unavailable):
+        await host.cache().publish(PEER_REMOVED, "")
+
+
+async def _drop_removed(host: Host) -> None:
+    """A message that was missed is as good as one that came: what counts is the table."""
+    async with host.cache().subscribe(PEER_REMOVED) as messages:
+        async for _ in messages:
+            links = _open.get(host.database)
+            if links is not None:
+                with suppress(Unavailable):
+                    await links.keep_only({peer.id for peer in await Peers(host.database).all()})
 
 
 def links_of(host: Host) -> Links:

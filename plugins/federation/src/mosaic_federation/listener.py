@@ -1,4 +1,4 @@
-"""Routes of the listener for peers. Each passes the gate, also what is no route at all."""
+"""Routes of the listener for peers. Each passes the gate, also what is no route or no method of one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ def peer_routes(host: Host) -> Blueprint:
     route("/federation/v1/<resource>", "list", _list)
     route("/federation/v1/<resource>/search", "search", _search)
     route("/federation/v1/<resource>/<row_id>", "get", _get)
-    route("/<path:anything>", "other", _nothing)
-    route("/", "other", _nothing)
+
+    @blueprint.before_app_request
+    async def elsewhere() -> Response | None:
+        if request.routing_exception is None:
+            return None
+        return await _through(gate, "other", _nothing, {})
+
     return blueprint
 
 
@@ -76,7 +81,7 @@ async def _get(host: Host, admitted: Admitted, resource: str, row_id: str) -> An
     return await host.rows.get(admitted.view, resource, row_id)
 
 
-async def _nothing(*_: object, **__: object) -> Answer:
+async def _nothing(_: Admitted) -> Answer:
     raise NotFound("peers can ask for nothing here", remedy="GET /federation/v1/whoami says what there is")
 
 

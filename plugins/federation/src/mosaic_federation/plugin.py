@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs import hookimpl
-from mosaic_hookspecs.types import Listener, MigrationSet, Mount
+from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe
 
 if TYPE_CHECKING:
     from mosaic_hookspecs.protocols import Host
@@ -36,6 +36,14 @@ def mosaic_lifespan(host: Host) -> AbstractAsyncContextManager[None]:
 
 
 @hookimpl
+def mosaic_probes(host: Host) -> Iterable[Probe]:
+    """How long certificates last."""
+    from mosaic_federation.probes import certificate_probes
+
+    return certificate_probes(host)
+
+
+@hookimpl
 def mosaic_listeners(host: Host) -> Iterable[Listener]:
     """The mTLS listener ``federation``."""
     from mosaic_federation.server_identity import listener_tls
@@ -55,3 +63,11 @@ def mosaic_routes(host: Host) -> Iterable[Mount]:
         Mount("public", enrollment_routes(host), anonymous=True),
         Mount("public", peer_rows_routes(host)),
     )
+
+
+@hookimpl
+def mosaic_jobs(host: Host) -> Iterable[Job]:
+    """Lapsed grants, marked as such."""
+    from mosaic_federation.expiry import expiry_job
+
+    return (expiry_job(host),)

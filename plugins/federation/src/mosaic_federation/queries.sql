@@ -22,7 +22,7 @@ ORDER BY g.created_at, g.id
 -- name: grant_revoke
 UPDATE federation_grants
 SET status = 'revoked', revoked_at = now(), revoked_by = $2, reason = $3, version = version + 1
-WHERE id = $1 AND status IN ('pending', 'active')
+WHERE id = $1 AND status <> 'revoked'
 RETURNING serial
 
 -- name: grant_activate
@@ -30,6 +30,16 @@ UPDATE federation_grants
 SET status = 'active', activated_at = now(), serial = $2, not_after = $3, peer_gateway = $4,
     version = version + 1
 WHERE id = $1 AND status = 'pending'
+
+-- name: grants_expire
+UPDATE federation_grants AS g SET status = 'expired', version = version + 1
+WHERE g.status IN ('pending', 'active') AND g.expires_at <= now()
+   OR g.status = 'pending' AND NOT EXISTS (
+          SELECT FROM federation_enrollment_tokens AS t
+          WHERE t.grant_id = g.id AND t.consumed_at IS NULL AND t.expires_at > now())
+
+-- name: tokens_forget
+DELETE FROM federation_enrollment_tokens WHERE expires_at < now() - make_interval(days => $1)
 
 -- name: admission
 SELECT g.id, g.subject_id, u.username AS subject, u.disabled_at IS NOT NULL AS subject_disabled, g.peer_name,
@@ -40,15 +50,19 @@ WHERE g.id = $1
 -- name: offer
 SELECT t.expires_at, t.consumed_at IS NOT NULL AS spent, t.expires_at <= now() AS lapsed, g.id AS grant_id,
        g.subject_id, g.peer_name, g.scope::text AS scope, g.status::text AS status,
-       g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed
+       g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed,
+       u.disabled_at IS NOT NULL AS subject_disabled
 FROM federation_enrollment_tokens AS t JOIN federation_grants AS g ON g.id = t.grant_id
+     JOIN users AS u ON u.id = g.subject_id
 WHERE t.token_hash = $1
 
 -- name: offer_locked
 SELECT t.expires_at, t.consumed_at IS NOT NULL AS spent, t.expires_at <= now() AS lapsed, g.id AS grant_id,
        g.subject_id, g.peer_name, g.scope::text AS scope, g.status::text AS status,
-       g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed
+       g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed,
+       u.disabled_at IS NOT NULL AS subject_disabled
 FROM federation_enrollment_tokens AS t JOIN federation_grants AS g ON g.id = t.grant_id
+     JOIN users AS u ON u.id = g.subject_id
 WHERE t.token_hash = $1
 FOR UPDATE OF t, g
 
@@ -58,6 +72,9 @@ UPDATE federation_enrollment_tokens SET consumed_at = now() WHERE token_hash = $
 -- name: server_identity
 SELECT chain, sealed_key FROM federation_server_identity
 WHERE host = $1 AND not_after > now() + make_interval(days => $2)
+
+-- name: server_certificate
+SELECT not_after FROM federation_server_identity WHERE host = $1
 
 -- name: server_identity_store
 INSERT INTO federation_server_identity (host, chain, sealed_key, not_after) VALUES ($1, $2, $3, $4)

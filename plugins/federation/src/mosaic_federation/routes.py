@@ -14,8 +14,11 @@ from mosaic_federation.grants import PEER_NAME
 from mosaic_federation.links import links_of
 from mosaic_federation.peers import Peer, Peers
 from mosaic_hookspecs.errors import Fault, Invalid, TooLarge
+from mosaic_hookspecs.limits import refuse_over
 from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.types import Rate
 
+_ENROLLMENTS = Rate("enrollment", limit=60, period=60)  # per address
 _LARGEST_REDEMPTION = 16 * 1024  # bytes
 
 _SHOWN = (
@@ -48,6 +51,13 @@ def enrollment_routes(host: Host) -> Blueprint:
     """GET shows an offer and consumes nothing (mail scanners follow links); POST takes it."""
     enrollment = Enrollment(host)
     blueprint = Blueprint("federation_enrollment", __name__, url_prefix="/federation/v1/enroll")
+
+    @blueprint.before_request
+    async def limit() -> None:
+        client = request.scope.get("client")
+        await refuse_over(
+            host.limiter(), _ENROLLMENTS, client, "too many enrollment requests from your address"
+        )
 
     @blueprint.get("/<token>")
     async def offer(token: str) -> Response:

@@ -9,7 +9,7 @@ from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import TLS
 
-_RENEW_BEFORE = 30  # days
+RENEW_BEFORE = 30  # days
 
 _sql = load_queries("mosaic_federation", "queries.sql")
 
@@ -17,13 +17,13 @@ _sql = load_queries("mosaic_federation", "queries.sql")
 async def listener_tls(host: Host) -> TLS:
     """What the listener needs: its chain and key, and the root that peers' certificates must come from."""
     name = host.settings(Settings).url.host or ""
-    row = await host.database.fetchrow(_sql.server_identity, name, _RENEW_BEFORE)
+    row = await host.database.fetchrow(_sql.server_identity, name, RENEW_BEFORE)
     if row is None:
         await _renew(host, name)
-        row = await host.database.fetchrow(_sql.server_identity, name, _RENEW_BEFORE)
+        row = await host.database.fetchrow(_sql.server_identity, name, RENEW_BEFORE)
     if row is None:
         raise ConfigError(
-            f"the authority signs server certificates for less than {_RENEW_BEFORE} days",
+            f"the authority signs server certificates for less than {RENEW_BEFORE} days",
             remedy="let it sign them for longer",
         )
     key = host.sealer.open(row["sealed_key"], place=_place(name))
@@ -35,7 +35,7 @@ async def _renew(host: Host, name: str) -> None:
     issued = await host.authority().issue_server(signing_request(key), names=[name])
     sealed = host.sealer.seal(key_pem(key), place=_place(name))
     await host.database.execute(
-        _sql.server_identity_store, name, issued.chain, sealed, issued.not_after, _RENEW_BEFORE
+        _sql.server_identity_store, name, issued.chain, sealed, issued.not_after, RENEW_BEFORE
     )
 
 

@@ -113,10 +113,12 @@ def peer_remove(name: str) -> None:
     Example:
       mosaic federation peer remove work
     """
+    from mosaic_federation.links import tell_removed
     from mosaic_federation.peers import Peers
 
     async def work(host: Host) -> None:
         await Peers(host.database).remove(name)
+        await tell_removed(host)
 
     run(work)
     click.echo(f"peer {name} is removed; the grant on its side is its admin's to revoke")

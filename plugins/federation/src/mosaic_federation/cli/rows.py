@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,15 +40,16 @@ def list_rows(
     Example:
       mosaic federation list work tasks --sort -created_at --filter status=open --limit 10
     """
+    from mosaic_federation.answers import read_page
+
     given = {"limit": None if limit is None else str(limit), "sort": sort, "cursor": cursor}
     params = [(key, value) for key, value in given.items() if value is not None]
     params += [_filter(text) for text in filters]
-    page = json.loads(_ask(peer_name, resource, params=params))
-    rows = page["items"]
-    columns = ["id", *(key for key in rows[0] if key not in STANDARD_COLUMNS)][:_WIDEST] if rows else []
-    terminal().table(rows, columns=columns, as_json=as_json, empty=f"{peer_name} shows no {resource}.")
-    if page.get("next_cursor"):
-        click.echo(f"more: --cursor {page['next_cursor']}", err=True)
+    page = read_page(_ask(peer_name, resource, params=params), f"peer {peer_name!r}")
+    columns = _columns(page.items)
+    terminal().table(page.items, columns=columns, as_json=as_json, empty=f"{peer_name} shows no {resource}.")
+    if page.next_cursor:
+        click.echo(f"more: --cursor {page.next_cursor}", err=True)
 
 
 @click.command("get")
@@ -64,7 +64,16 @@ def get_row(peer_name: str, resource: str, row_id: str, as_json: bool) -> None:
     Example:
       mosaic federation get work tasks 7d0c5f0e-8f0b-4b57-8d0e-2f1a0b6f3c21
     """
-    terminal().record(json.loads(_ask(peer_name, resource, row_id)), as_json=as_json)
+    from mosaic_federation.answers import read_row
+
+    row = read_row(_ask(peer_name, resource, row_id), f"peer {peer_name!r}")
+    terminal().record(row, as_json=as_json)
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    """What all rows have, the id and their own fields."""
+    shared = [key for key in rows[0] if all(key in row for row in rows)] if rows else []
+    return [key for key in shared if key == "id" or key not in STANDARD_COLUMNS][:_WIDEST]
 
 
 def _ask(peer_name: str, *steps: str, params: list[tuple[str, str]] | None = None) -> bytes:

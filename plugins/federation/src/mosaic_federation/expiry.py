@@ -1,0 +1,28 @@
+"""Time that has passed, written down: lapsed grants become ``expired``, and their tokens are forgotten.
+
+Nothing depends on it being done soon: the gate and the enrollment look at the clock themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.sql import load_queries
+from mosaic_hookspecs.types import Job
+
+_EVERY = 60.0  # seconds
+_TOKENS_KEPT = 30  # days after their end: until then a late use is told "expired", and not "unknown"
+
+_sql = load_queries("mosaic_federation", "queries.sql")
+
+
+def expiry_job(host: Host) -> Job:
+    """The scheduled job."""
+
+    async def run(_: Mapping[str, Any]) -> None:
+        await host.database.execute(_sql.grants_expire)
+        await host.database.execute(_sql.tokens_forget, _TOKENS_KEPT)
+
+    return Job("federation.expire", run, every=_EVERY)

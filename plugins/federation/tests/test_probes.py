@@ -1,0 +1,75 @@
+"""The doctor says in time which certificates end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.probes import certificate_probes
+from mosaic_federation.server_identity import listener_tls
+from mosaic_hookspecs.types import Finding
+
+if TYPE_CHECKING:
+    from conftest import World
+
+
+async def findings(world: World) -> dict[str, Finding]:
+    return {probe.name: await probe.check() for probe in certificate_probes(world.host)}
+
+
+def chain(start: datetime, end: datetime) -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+async def add_peer(world: World, name: str, *, age: float, life: float = 24) -> None:
+    """With a certificate of so many hours."""
+    start = datetime.now(UTC) - timedelta(hours=age)
+    end = start + timedelta(hours=life)
+    fields: dict[str, Any] = {
+        "id": uuid4(), "name": name, "state": "pending", "gateway": name, "url": "https://x", "grant_id": uuid4(),
+        "subject_id": uuid4(), "subject": "ada", "scope": {}, "ca": b"", "chain": chain(start, end),
+        "sealed_key": b"", "serial": "1", "not_after": end, "readers": "admins", "added_by": "test",
+        "created_at": start,
+    }  # fmt: skip
+    await Peers(world.pool).store(Peer(**fields))
+
+
+async def test_the_listener_before_and_after_its_first_start(world: World) -> None:
+    assert (await findings(world))["federation listener"].status == "green"
+    await listener_tls(world.host)
+    assert "89 days" in (await findings(world))["federation listener"].detail
+
+
+@pytest.mark.parametrize(
+    ("left", "status"), [("31 days", "green"), ("29 days", "yellow"), ("-1 hour", "red")]
+)
+async def test_the_listeners_certificate_nears_its_end(world: World, left: str, status: str) -> None:
+    await listener_tls(world.host)
+    await world.pool.execute(f"UPDATE federation_server_identity SET not_after = now() + interval '{left}'")
+    finding = (await findings(world))["federation listener"]
+    assert finding.status == status
+    assert bool(finding.remedy) == (status != "green")
+
+
+async def test_peers_are_named_when_a_third_of_the_life_is_left(world: World) -> None:
+    await add_peer(world, "fresh", age=1)
+    assert (await findings(world))["federation peers"].status == "green"
+    await add_peer(world, "ending", age=17)
+    finding = (await findings(world))["federation peers"]
+    assert (finding.status, "ending (7.0 hours more)" in finding.detail) == ("yellow", True)
+    await add_peer(world, "gone", age=25)
+    finding = (await findings(world))["federation peers"]
+    assert (finding.status, "gone" in finding.detail, "fresh" in finding.detail) == ("red", True, False)
+    for name in ("ending", "gone"):
+        await Peers(world.pool).remove(name)
+    assert (await findings(world))["federation peers"].status == "green"
