@@ -1,0 +1,158 @@
+"""Look at both sides before anything is changed: may this move happen, and how long will it take?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from mosaic_hookspecs.errors import ConfigError, Conflict, MosaicError
+from mosaic_hookspecs.types import MigrationSet
+from mosaic_migrations.runner import pending
+from mosaic_migrations.tier.sides import INCOMING, LIVE, Route, explained, sql
+from mosaic_migrations.tier.tables import quoted, read_tables
+
+OLDEST = 150000  # server_version_num
+_BYTES_PER_SECOND = 40_000_000  # two cores, indexes and verification included; a guess for other machines
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTable:
+    """What one table holds. ``bytes`` is without indexes."""
+
+    name: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be moved, and to which server."""
+
+    tables: tuple[PlannedTable, ...]
+    target_version: str
+    encrypted: bool
+    unfinished: bool  # an earlier run was interrupted: this one goes on with it
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all tables without indexes, bytes."""
+        return sum(table.bytes for table in self.tables)
+
+    @property
+    def seconds(self) -> float:
+        """A guess of how long it takes."""
+        return 2 + self.bytes / _BYTES_PER_SECOND
+
+
+async def make_plan(route: Route) -> Plan:
+    """Examine both sides and change neither. Raises what :func:`mosaic_migrations.tier.move` would."""
+    try:
+        async with route.source.session() as source, route.target.session() as target:
+            identity = await check_source(source, route.sets)
+            about = await check_target(target, identity)
+            tables = await read_tables(source, LIVE)
+            planned = [PlannedTable(t.name, await _count(source, t.name), t.bytes) for t in tables.values()]
+            unfinished = bool(await target.fetchval(sql.job_exists))
+    except asyncpg.PostgresError as error:
+        raise explained(error) from error
+    return Plan(tuple(planned), about["version_text"], bool(about["encrypted"]), unfinished)
+
+
+async def _count(source: asyncpg.Connection, name: str) -> int:
+    return int(await source.fetchval(f"SELECT count(*) FROM {quoted(LIVE, name)}"))  # noqa: S608
+
+
+async def check_source(source: asyncpg.Connection, sets: Sequence[MigrationSet]) -> str:
+    """Raise unless all of the source can be moved now; return which database it is."""
+    about = await _about(source, "source")
+    if not await source.fetchval(sql.has_migrations):
+        raise ConfigError(
+            "the source holds no gateway yet", remedy="start it once, or just change the config"
+        )
+    if waiting := await pending(source, sets):
+        raise ConfigError(
+            f"the source's schema is older than the software: {', '.join(waiting)} not applied",
+            remedy="start the gateway once, stop it, and give this command again",
+        )
+    known = {each.component for each in sets}
+    if left := {row["component"] for row in await source.fetch(sql.components)} - known:
+        raise ConfigError(
+            f"the source holds tables of {', '.join(sorted(left))}, which the config does not name",
+            remedy="name these plugins in the config, so that their rows come along",
+        )
+    if odd := await source.fetchval(sql.uncopyable, LIVE):
+        raise ConfigError(
+            f"partitioned, foreign or materialized, so not copied: {', '.join(odd)}",
+            remedy="make plain tables of them first",
+        )
+    if await source.fetchval(sql.users):
+        raise _in_use("source")
+    return str(about["identity"])
+
+
+async def check_target(target: asyncpg.Connection, source: str) -> asyncpg.Record:
+    """Raise unless the target is another, writable database that holds nothing of others'."""
+    about = await _about(target, "target")
+    if about["identity"] == source:
+        raise Conflict("the target is the source", remedy="name another database in --target")
+    if about["version"] < OLDEST:
+        raise ConfigError(
+            f"the target is Postgres {about['version_text']}, and {OLDEST // 10000} is the oldest that will do",
+            remedy="upgrade the target's server",
+        )
+    if about["replica"]:
+        raise ConfigError("the target is a read-only replica", remedy="name its primary in --target")
+    if about["encoding"] != "UTF8":
+        raise ConfigError(
+            f"the target database is encoded in {about['encoding']}",
+            remedy=f"make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 OWNER {about['role']}",
+        )
+    if not about["may_create"]:
+        raise ConfigError(
+            f"{about['role']} may not create a schema in the target database",
+            remedy=f"as its owner: GRANT CREATE ON DATABASE {about['name']} TO {about['role']}",
+        )
+    if await target.fetchval(sql.users):
+        raise _in_use("target")
+    await _check_schemas(target, source)
+    return about
+
+
+async def _check_schemas(target: asyncpg.Connection, source: str) -> None:
+    if await target.fetchval(sql.schema_owner, LIVE) is False:
+        raise ConfigError(
+            f"the schema {LIVE} of the target belongs to another role",
+            remedy=f"as a superuser: DROP SCHEMA {LIVE} if it is empty, or ALTER SCHEMA {LIVE} OWNER TO yours",
+        )
+    has_job = await target.fetchval(sql.job_exists)
+    if not has_job and await target.fetchval(sql.relations, INCOMING):
+        raise Conflict(
+            f"the target has a schema {INCOMING} that no migrate-tier made", remedy="rename or drop it"
+        )
+    job = await target.fetchrow(sql.job) if has_job else None
+    if job and job["source"] != source:
+        raise Conflict(
+            "the target holds an unfinished migrate-tier from another source",
+            remedy=f"finish that one, or give it up: DROP SCHEMA mosaic_transfer, {INCOMING} CASCADE",
+        )
+
+
+async def _about(connection: asyncpg.Connection, side: str) -> asyncpg.Record:
+    about = await connection.fetchrow(sql.about)
+    if about is None:
+        raise ConfigError(f"the {side} does not say which database it is", remedy="connect without a pooler")
+    return about
+
+
+def _in_use(side: str) -> MosaicError:
+    return Conflict(
+        f"a gateway, or one of its commands, is using the {side} database",
+        remedy="stop it: what it writes while rows are copied would be left behind",
+    )
