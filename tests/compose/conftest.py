@@ -1,0 +1,225 @@
+"""The compose files as data, and their own commands run on this machine with its servers in place of images."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mosaic_tier_local.account import Account, postgres_account
+from mosaic_tier_local.binaries import binaries_for
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+PASSWORDS = {
+    "postgres_superuser": "5" * 64,
+    "postgres_mosaic": "0123456789abcdef" * 4,
+    "valkey": "fedcba9876543210" * 4,
+}
+PATIENCE = 60.0  # seconds
+
+
+@dataclass
+class Container:
+    """A folder that stands for a container: a compose file's commands run below it, as an ordinary user."""
+
+    service: dict[str, Any]  # as written in the compose file
+    home: Path
+    account: Account
+    environment: dict[str, str]
+    paths: dict[str, Path]  # in the container → here
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def give(self, path: Path, text: str, mode: int = 0o600) -> None:
+        """Put a file there that is the container user's."""
+        path.write_text(text)
+        path.chmod(mode)
+        shutil.chown(path, self.account.uid, self.account.gid)
+
+    def here(self, text: str) -> str:
+        """A word of a compose file as the container gets it, its paths below this folder."""
+        for there, here in self.paths.items():
+            text = text.replace(there, str(here))
+        return text.replace("$$", "$")
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end."""
+        return subprocess.run(
+            self.account.command(*map(self.here, command)),
+            cwd=self.home, env=self.environment | environment, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Run the service's command until the test ends. Its output is in ``log``."""
+        command = (*self.service["command"], *options)
+        with (self.home / "log").open("ab") as log:
+            process = subprocess.Popen(
+                self.account.command(*map(self.here, command)),
+                cwd=self.home, env=self.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def healthy(self) -> bool:
+        """What the service's healthcheck says."""
+        kind, script = self.service["healthcheck"]["test"]
+        assert kind == "CMD-SHELL"
+        return self.run("sh", "-c", script).returncode == 0
+
+    def wait_until_healthy(self) -> None:
+        """Wait for the healthcheck, as long as the process lives."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.healthy():
+            assert self.started[-1].poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """What the started programs wrote."""
+        return (self.home / "log").read_text(errors="replace")
+
+
+@pytest.fixture(scope="session")
+def service() -> Callable[[str, str], dict[str, Any]]:
+    """One service of a compose file, as written."""
+
+    def read(file: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load((COMPOSE / file).read_text())["services"][name]
+        return found
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def container(service: Callable[[str, str], dict[str, Any]]) -> Iterator[Callable[..., Container]]:
+    """Make the container of a service from paths of its own, and from what its programs are here."""
+    made: list[Container] = []
+
+    def make(
+        file: str, name: str, account: Account, paths: Sequence[str], programs: dict[str, str], **env: str
+    ) -> Container:
+        home = Path(tempfile.mkdtemp(prefix="mosaic-c-", dir="/tmp"))  # a socket's path has 107 bytes
+        here = {path: home / path.strip("/").replace("/", "-") for path in paths}
+        for folder in (home, home / "bin", *here.values()):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            shutil.chown(folder, account.uid, account.gid)
+        env |= {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+        made.append(Container(service(file, name), home, account, env, here))
+        for program, command in programs.items():
+            made[-1].give(home / "bin" / program, f"#!/bin/sh\nexec {command.format(home=home)}\n", 0o700)
+        for each in made[-1].service["secrets"]:
+            secret = each if isinstance(each, str) else each["source"]
+            made[-1].give(here["/run/secrets"] / secret, f"{PASSWORDS[secret]}\n")
+        return made[-1]
+
+    yield make
+    for each in made:
+        for process in each.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
+        shutil.rmtree(each.home)
+
+
+@pytest.fixture(scope="session")
+def postgres_programs() -> Callable[[str], Path]:
+    """The folder of a Postgres: ``pgvector`` is the local tier's, ``plain`` the system's."""
+
+    def find(kind: str) -> Path:
+        if kind == "pgvector":
+            return asyncio.run(binaries_for(postgres_account(None, Path("/nonexistent"))))
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if not found:
+            pytest.skip("needs a Postgres in /usr/lib/postgresql: apt-get install postgresql")
+        return found[-1].parent
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def passwords() -> dict[str, str]:
+    """What the files of secrets hold, by name."""
+    return PASSWORDS
+
+
+@pytest.fixture(scope="module")
+def valkey_service(container: Callable[..., Container]) -> Callable[[str], Container]:
+    """The service of a file, run by Valkey or by the Redis it comes from: it uses nothing that only one has."""
+
+    def make(file: str) -> Container:
+        name = next((each for each in ("valkey", "redis") if shutil.which(f"{each}-server")), None)
+        if name is None:
+            pytest.skip("needs valkey-server or redis-server: apt-get install redis-server")
+        port = _free_port()
+        programs = {
+            "valkey-server": f'{shutil.which(f"{name}-server")} --port {port} "$@"',
+            "valkey-cli": f'{shutil.which(f"{name}-cli")} -p {port} "$@"',
+        }
+        account = postgres_account(None, Path("/nonexistent"))
+        return container(file, "valkey", account, ["/run/secrets", "/data"], programs, PORT=str(port))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def postgres_service(
+    container: Callable[..., Container], postgres_programs: Callable[[str], Path]
+) -> Callable[[str, str], Container]:
+    """The service of a file, started on an empty data directory by one kind of Postgres."""
+
+    def start(kind: str, file: str) -> Container:
+        programs = postgres_programs(kind)
+        port = _free_port()
+        paths = ["/run/secrets", "/var/run/postgresql", "/var/lib/postgresql/data"]
+        shims = {name: f'{programs}/{name} "$@"' for name in ("initdb", "psql")}
+        shims["postgres"] = f'{programs}/postgres "$@" -F -k {{home}}/var-run-postgresql -p {port}'
+        account = postgres_account(None, Path("/nonexistent"))
+        box = container(file, "postgres", account, paths, shims, PGPORT=str(port), POSTGRES_USER="postgres")
+        box.environment["PGDATA"] = box.here(box.service["environment"]["PGDATA"])
+        _initialise(box)
+        box.start()
+        return box
+
+    return start
+
+
+def _initialise(box: Container) -> None:
+    """What the image's entrypoint does with an empty data directory: initdb, then role.sh without TCP."""
+    environment = box.service["environment"]
+    secret = f"--pwfile={environment['POSTGRES_PASSWORD_FILE']}"
+    made = box.run("initdb", "--no-sync", "--username=postgres", secret, environment["POSTGRES_INITDB_ARGS"])
+    assert made.returncode == 0, made.stderr
+    server = box.start("-c", "listen_addresses=")
+    socket_folder = str(box.paths["/var/run/postgresql"])
+    local = {"PGHOST": socket_folder, "PGUSER": "postgres", "PGPASSWORD": PASSWORDS["postgres_superuser"]}
+    while box.run("psql", "-d", "postgres", "-c", "", **local).returncode:
+        assert server.poll() is None, box.log()
+    assert not box.healthy(), "the healthcheck takes the set-up server for the real one"
+    box.give(box.home / "role.sh", box.here((COMPOSE / "postgres" / "role.sh").read_text()))
+    done = box.run("bash", "-c", f"set -Eeo pipefail; . {box.home}/role.sh", **local)
+    assert done.returncode == 0, done.stderr
+    server.send_signal(signal.SIGINT)
+    assert server.wait(20) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A TCP port that was free a moment ago."""
+    return _free_port
