@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -16,12 +18,18 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from mosaic_gateway.cli.config import installed_schema
 from mosaic_gateway.cli.main import mosaic
 from mosaic_gateway.config import Config
+from mosaic_gateway.health import Diagnosis
+from mosaic_gateway.refusals import REFUSALS
 from mosaic_hookspecs import PROJECT, errors, specs
+from mosaic_valkey.server import FAILURES, REPLIES
 
 DOCS = Path(__file__).parent
 GENERATED = "<!-- Written by `make docs`. Change the code, not this page. -->\n"
+
+VALKEY = (*FAILURES, *REPLIES)
 
 #: Every hook there is, in the order of the source.
 HOOKS: dict[str, Callable[..., Any]] = {
@@ -68,8 +76,13 @@ def config() -> str:
         "# Configuration",
         "One file, `mosaic.config.json` (or `.toml`, `.yaml`), in the directory a command runs in, or named by "
         "`--config` or `MOSAIC_CONFIG`. The environment overrides any key: `MOSAIC_LISTEN__PUBLIC__PORT=8081` "
-        "sets `listen.public.port`. An unknown key stops the boot.",
+        "sets `listen.public.port`. An unknown key stops the boot. `mosaic gateway config check` tells every fault, "
+        "`config show --origin` where each value comes from; [config.schema.json](config.schema.json) is the whole as "
+        'a JSON Schema, and a config may name it as `"$schema"` for an editor.',
         table(["key", "type", "default", "meaning"], settings(Config, "")),
+        "## What each tier sets",
+        "A value of yours goes before the tier's. The plugins are loaded without being named.",
+        table(["tier", "storage", "queue", "pgvector", "plugins"], tiers()),
     ]
     for point in sorted(entry_points(group=PROJECT), key=lambda point: point.name):
         model = getattr(importlib.import_module(point.value), "mosaic_settings", lambda: None)()
@@ -81,6 +94,17 @@ def config() -> str:
                 table(["key", "type", "default", "meaning"], rows),
             ]
     return page(parts)
+
+
+def tiers() -> Iterator[list[str]]:
+    for point in sorted(entry_points(group=PROJECT), key=lambda point: point.name):
+        for tier in getattr(importlib.import_module(point.value), "mosaic_tiers", list)():
+            storage, queue = (
+                f"`{kind}`" + (f" at `{url}`" if url else "")
+                for kind, url in ((tier.storage, tier.storage_url), (tier.queue, tier.queue_url))
+            )
+            plugins = ", ".join(f"`{name}`" for name in (f"tier_{tier.name}", *tier.needs))
+            yield [f"`{tier.name}`", storage, queue, "on" if tier.enable_vector else "off", plugins]
 
 
 def settings(model: type[BaseModel], prefix: str) -> Iterator[list[str]]:
@@ -104,6 +128,7 @@ def shown_default(value: Any) -> str:
 def shown_type(kind: Any) -> str:
     """`str | None` for a union, `path` for a Path: what a person writes in the file."""
     names = {"Path": "path", "str": "text", "int": "integer", "float": "number", "bool": "true or false"}
+    names["SecretStr"] = "secret text"
     if typing.get_origin(kind) in (dict,):
         return "table"
     if typing.get_origin(kind) is typing.Literal:
@@ -150,14 +175,48 @@ def table(head: list[str], rows: typing.Iterable[list[str]]) -> str:
     )
 
 
-PAGES = {"hooks": hooks, "cli": cli, "config": config, "errors": error_codes}
+def config_schema() -> str:
+    return json.dumps(installed_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def doctor_schema() -> str:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Diagnosis.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def troubleshooting() -> str:
+    """The page as it is written, with the tables of what can be wrong with the services between their marks."""
+    text = (DOCS / "how-to" / "troubleshooting.md").read_text()
+    postgres = [[refusal_text(each.detail), refusal_text(each.remedy)] for each in REFUSALS.values()]
+    valkey = dict.fromkeys((f"Valkey at *address* {detail}", remedy) for _, detail, remedy in VALKEY)
+    for name, rows in (("postgres", postgres), ("valkey", [list(row) for row in valkey])):
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = text.partition(start)
+        what = table(["what it says", "what to do"], rows)
+        text = f"{before}{start}\n{what}\n\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def refusal_text(template: str) -> str:
+    return re.sub(r"'?\{(\w+)[^}]*\}'?", r"*\1*", template)
+
+
+FILES = {
+    "reference/hooks.md": hooks,
+    "reference/cli.md": cli,
+    "reference/config.md": config,
+    "reference/config.schema.json": config_schema,
+    "reference/doctor.schema.json": doctor_schema,
+    "reference/errors.md": error_codes,
+    "how-to/troubleshooting.md": troubleshooting,
+}
 
 
 def main(*, check: bool) -> int:
     """Write the pages, or print how the stored ones differ. Returns the exit code."""
     stale = 0
-    for name, write in PAGES.items():
-        path, text = DOCS / "reference" / f"{name}.md", write()
+    for name, write in FILES.items():
+        path, text = DOCS / name, write()
         stored = path.read_text() if path.exists() else ""
         if check and stored != text:
             stale = 1

@@ -18,7 +18,7 @@ from quart import Quart
 
 from mosaic_hookspecs import PROJECT, specs
 from mosaic_hookspecs.errors import Unavailable
-from mosaic_hookspecs.types import AuditEvent, DatabaseLocation
+from mosaic_hookspecs.types import AuditEvent, DatabaseLocation, Job, Rate
 
 ROOT = Path(__file__).parents[2]
 HOOKS: dict[str, Callable[..., Any]] = runpy.run_path(str(ROOT / "docs" / "generate.py"))["HOOKS"]
@@ -75,6 +75,49 @@ async def test_mosaic_storages(call: Call) -> None:
     (storage,) = call("mosaic_storages")
     async with storage.open(serving=False) as location:
         assert isinstance(location, DatabaseLocation)
+
+
+async def test_mosaic_queues(call: Call) -> None:
+    (queue,) = call("mosaic_queues")
+    seen: list[Any] = []
+
+    async def note(data: Any) -> None:
+        seen.append(data)
+
+    async with queue.open(), queue.work([]):
+        await queue.enqueue(Job("example.note", note), {"n": 1})
+    assert seen == [{"n": 1}]
+    assert await queue.failed() == []
+
+
+async def test_mosaic_caches(call: Call) -> None:
+    (cache,) = call("mosaic_caches")
+
+    async def load() -> bytes:
+        return b"one"
+
+    async with cache.open(), cache.subscribe("news") as heard:
+        assert await cache.get("a", load, ttl=60) == b"one"
+        await cache.publish("news", "hello")
+        assert await anext(heard) == "hello"
+
+
+async def test_mosaic_limiters(call: Call) -> None:
+    (limiter,) = call("mosaic_limiters")
+    async with limiter.open():
+        assert not (await limiter.take("a", Rate("any", limit=1, period=1))).allowed
+
+
+async def test_mosaic_jobs(call: Call, host: SimpleNamespace) -> None:
+    done: list[Any] = []
+
+    async def execute(*statement: Any) -> None:
+        done.append(statement[1:])
+
+    host.database = SimpleNamespace(execute=execute)
+    (job,) = call("mosaic_jobs")
+    await job.run({"days": 30})
+    assert (done, job.every) == ([(30,)], 86_400)
 
 
 def test_mosaic_migrations(call: Call) -> None:

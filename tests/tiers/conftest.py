@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from conftest import RedisServer, TcpPostgres
 
 MOSAIC = [sys.executable, "-m", "mosaic_gateway.cli"]
 
@@ -33,6 +37,8 @@ class Home:
     directory: Path
     port: int
     token: str
+    environment: Mapping[str, str] = field(default_factory=dict)  # of every command
+    command: Sequence[str] = tuple(MOSAIC)
 
     @property
     def config(self) -> Path:
@@ -46,7 +52,8 @@ class Home:
         """Run a command, check its exit code, and return what it printed on both streams."""
         done = subprocess.run(
             [*MOSAIC, "--config", str(self.config), *args],
-            capture_output=True, check=False, text=True, timeout=60, env=os.environ | environment,
+            capture_output=True, check=False, text=True, timeout=60,
+            env={**os.environ, **self.environment, **environment},
         )  # fmt: skip
         assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
@@ -57,8 +64,8 @@ class Home:
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start serving; return once the gateway says it is ready."""
         process = subprocess.Popen(
-            [*MOSAIC, "--debug", "--config", str(self.config), "gateway", "start", *args],
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            [*self.command, "--debug", "--config", str(self.config), "gateway", "start", *args],
+            stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **self.environment},
         )  # fmt: skip
         deadline = time.monotonic() + 30
         while not self.is_ready():
@@ -86,23 +93,89 @@ class Home:
             return json.load(answer)
 
 
+def initialise(directory: Path, *options: str, **environment: str) -> Home:
+    """`mosaic gateway init`, with free ports."""
+    port, federation = free_port(), free_port()
+    command = ["gateway", "init", str(directory), "--port", str(port), "--federation-port", str(federation)]
+    done = subprocess.run(
+        [*MOSAIC, *command, *options, "--json"],
+        capture_output=True, check=False, text=True, timeout=60, env=os.environ | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Home(directory, port, json.loads(done.stdout)["token"], environment)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    port, federation = free_port(), free_port()
-    command = [
-        "gateway",
-        "init",
-        str(tmp_path / "home"),
-        "--port",
-        str(port),
-        "--federation-port",
-        str(federation),
-    ]
-    done = subprocess.run(
-        [*MOSAIC, *command, "--json"], capture_output=True, check=False, text=True, timeout=60
+    return initialise(tmp_path / "home")
+
+
+@pytest.fixture
+def password_file(tmp_path: Path, server_password: str) -> Path:
+    file = tmp_path / "database-password"
+    file.write_text(f"{server_password}\n")
+    return file
+
+
+@pytest.fixture
+def standalone(
+    tmp_path: Path, server_postgres: TcpPostgres, redis_server: RedisServer, password_file: Path
+) -> Home:
+    """A gateway on the system's own Postgres, which has no pgvector, over verified TLS."""
+    database = asyncio.run(server_postgres.new_database())
+    url = server_postgres.url(
+        database, password="", sslmode="verify-full", sslrootcert=str(server_postgres.certificate)
     )
-    assert done.returncode == 0, done.stderr
-    return Home(tmp_path / "home", port, json.loads(done.stdout)["token"])
+    return initialise(
+        tmp_path / f"standalone-{database.replace('_', '-')}",
+        *("--tier", "standalone", "--storage-url", url, "--storage-password-file", str(password_file)),
+        *("--queue-url", redis_server.url),
+    )
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> dict[str, str]:
+    """The environment in which a plugin `outside_ca` is installed, in place of an authority of its own."""
+    (tmp_path / "site" / "outside_ca-1.dist-info").mkdir(parents=True)
+    about = tmp_path / "site" / "outside_ca-1.dist-info"
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-ca\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[mosaic]\noutside_ca = outside_ca\n")
+    (tmp_path / "site" / "outside_ca.py").write_text(_AUTHORITY)
+    return {"PYTHONPATH": str(tmp_path / "site")}
+
+
+_AUTHORITY = """
+from mosaic_embedded_ca.authority import EmbeddedCA
+from mosaic_embedded_ca.plugin import mosaic_migrations
+from mosaic_embedded_ca.settings import Settings
+from mosaic_hookspecs import hookimpl
+
+class OutsideCA(EmbeddedCA):
+    name = "outside_ca"
+
+    def __init__(self, host):  # leaves out the refusal of the federated tier
+        self._host, self._settings, self._loaded = host, Settings(), None
+
+@hookimpl
+def mosaic_authorities(host):
+    return [OutsideCA(host)]
+"""
+
+
+@pytest.fixture
+def federated(
+    tmp_path: Path, vector_postgres: TcpPostgres, redis_server: RedisServer, authority: dict[str, str]
+) -> Home:
+    """A gateway of the federated tier, whose role may create extensions and is known by its socket."""
+    server = vector_postgres
+    database = asyncio.run(server.new_database())
+    url = f"postgresql://postgres@:{server.port}/{database}?host={server.home}"
+    return initialise(
+        tmp_path / f"federated-{database.replace('_', '-')}",
+        *("--tier", "federated", "--plugin", "outside_ca", "--storage-url", url),
+        *("--queue-url", redis_server.url),
+        **authority,
+    )
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_workers_share_the_port_and_all_end_with_the_gateway(home: Home, running
 def test_a_killed_worker_is_replaced(home: Home, running: Start) -> None:
     process = running(home, "--workers", "2")
     before = set(children(process.pid))
-    workers = [p for p in before if b"worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    workers = [p for p in before if b"\0worker\0" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(workers[0], signal.SIGKILL)
     deadline = time.monotonic() + 20
     while len(set(children(process.pid)) - {workers[0]}) < 3:
@@ -161,12 +161,12 @@ class TestRefusals:
     def test_unknown_keys_and_missing_plugins_come_together(self, home: Home) -> None:
         def spoil(config: dict[str, Any]) -> None:
             config["lisen"] = config.pop("listen")
-            config["plugins"]["valkey"] = {}
+            config["plugins"]["pager"] = {}
 
         edit(home, spoil)
         output = home.run("gateway", "start", code=3)
         assert "lisen: unknown key; did you mean 'listen'?" in output
-        assert "pip install mosaic-valkey" in output
+        assert "pip install mosaic-pager" in output
 
     def test_a_key_file_open_to_others_or_absent(self, home: Home) -> None:
         keys = home.directory / "data" / "keys.json"
@@ -253,3 +253,21 @@ class TestCommandLine:
         home.run("user", "disable", "ada")
         assert "already" in home.run("user", "add", "Ada", code=4)
         assert "no active user" in home.run("token", "create", "ada", "--name", "again", code=4).lower()
+
+
+def test_init_writes_over_nothing_not_even_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "mosaic.config.json"
+    link.symlink_to(tmp_path / "elsewhere.json")
+    done = run_mosaic("gateway", "init", str(tmp_path))
+    assert (done.returncode, "exists already" in done.stderr) == (4, True)
+    assert [path.name for path in tmp_path.iterdir()] == [link.name]
+
+
+def test_a_full_disk_behind_standard_output_is_said(home: Home) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mosaic_gateway.cli", "--config", str(home.config), "user", "list", "--json"],
+            stdout=full, stderr=subprocess.PIPE, check=False, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
