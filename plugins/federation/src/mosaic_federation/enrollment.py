@@ -47,7 +47,7 @@ class Enrollment:
         hashed = token_hash(token)
         _known(await self._host.database.fetchrow(_sql.offer, hashed))
         async with self._turn, self._host.database.transaction() as sql:
-            row = _known(await sql.fetchrow(_sql.offer_locked, hashed))
+            row = _known(await sql.fetchrow(f"{_sql.offer} FOR UPDATE OF t, g", hashed))
             try:
                 _check(row)
                 issued = await self._sign(row, csr)

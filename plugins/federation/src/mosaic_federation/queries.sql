@@ -56,16 +56,6 @@ FROM federation_enrollment_tokens AS t JOIN federation_grants AS g ON g.id = t.g
      JOIN users AS u ON u.id = g.subject_id
 WHERE t.token_hash = $1
 
--- name: offer_locked
-SELECT t.expires_at, t.consumed_at IS NOT NULL AS spent, t.expires_at <= now() AS lapsed, g.id AS grant_id,
-       g.subject_id, g.peer_name, g.scope::text AS scope, g.status::text AS status,
-       g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed,
-       u.disabled_at IS NOT NULL AS subject_disabled
-FROM federation_enrollment_tokens AS t JOIN federation_grants AS g ON g.id = t.grant_id
-     JOIN users AS u ON u.id = g.subject_id
-WHERE t.token_hash = $1
-FOR UPDATE OF t, g
-
 -- name: token_consume
 UPDATE federation_enrollment_tokens SET consumed_at = now() WHERE token_hash = $1 AND consumed_at IS NULL
 
