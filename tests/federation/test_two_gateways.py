@@ -113,7 +113,8 @@ def test_a_taken_name_does_not_burn_the_url(home: Any, work: Any, shared: Any) -
     offer = work.offer()
     assert "already" in home.run("federation", "peer", "add", offer["url"], "--yes", code=4)
     home.run("federation", "peer", "add", offer["url"], "--yes", "--name", "second", "--readers", "everyone")
-    token = home.json("token", "create", "eve", "--name", "t2")["token"]
+    home.run("user", "add", "reader")
+    token = home.json("token", "create", "reader", "--name", "t2")["token"]
     with home.http(token) as client:
         assert [peer["name"] for peer in client.get("/v1/peers").json()["items"]] == ["second"]
         assert client.get("/v1/peers/second/tasks").status_code == 200
