@@ -30,6 +30,7 @@ check: setup ## Lint, format, types, import contracts
 
 pytest: setup
 	@.ci/services
+	@.ci/step-ca >/dev/null
 	@$(BIN)/pytest -n 2 --dist loadfile --durations=10 $(ARGS)
 
 bench: setup ## Measure, and print one table

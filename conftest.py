@@ -26,9 +26,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mosaic_gateway.database import Pool, connect, open_pool
+from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import DatabaseLocation, MigrationSet
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
+from mosaic_step_ca.directory import NewAuthority, Plan, new_authority
+from mosaic_step_ca.store import store_authority
+from mosaic_step_ca.writing import written
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
 
@@ -310,5 +314,87 @@ def new_redis() -> Callable[..., RedisServer]:
 def redis_server(new_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
     """A server that all tests share: each takes a prefix of its own, and none flushes it."""
     server = new_redis()
+    with server.running():
+        yield server
+
+
+@dataclass(frozen=True)
+class StepCAServer:
+    """A certificate authority as `mosaic federation ca init` makes it, that a test may stop and start again."""
+
+    program: Path
+    home: Path  # the directory that step-ca runs in
+    port: int
+    authority: NewAuthority  # its root, and the provisioners' private keys
+
+    @property
+    def url(self) -> str:
+        """What gateways have as `plugins.step_ca.url`."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The table `plugins.step_ca` of a gateway of this authority."""
+        return {"url": self.url, "fingerprint": self.authority.fingerprint}
+
+    async def adopt(self, host: Host) -> None:
+        """Give a gateway the keys by which this authority knows it."""
+        async with host.database.transaction() as sql:
+            new = self.authority
+            await store_authority(
+                sql, host.sealer, root=new.root, fingerprint=new.fingerprint, provisioners=new.provisioners
+            )
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Start, wait until it listens, and stop it by its process at the end."""
+        command = [self.program, "config/ca.json", "--password-file", "secrets/password"]
+        with (self.home / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.home, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        try:
+            while not _listens(self.port):
+                assert process.poll() is None, (self.home / "log").read_text()
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def step_ca_program() -> Path:
+    """The step-ca that `.ci/step-ca` built."""
+    done = subprocess.run(
+        [Path(__file__).parent / ".ci" / "step-ca"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def new_step_ca(step_ca_program: Path) -> Iterator[Callable[[], StepCAServer]]:
+    """Make authorities, on a free port each; a test starts them with ``running``."""
+    homes: list[Path] = []
+
+    def make() -> StepCAServer:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = int(sock.getsockname()[1])
+        homes.append(Path(tempfile.mkdtemp(prefix="mosaic-ca-", dir="/tmp")))
+        plan = Plan("work", f"https://localhost:{port}", ("localhost", "127.0.0.1"), f"127.0.0.1:{port}", 24)
+        new = new_authority(plan)
+        with written(new, homes[-1] / "ca", homes[-1] / "root"):
+            return StepCAServer(step_ca_program, homes[-1] / "ca", port, new)
+
+    yield make
+    for home in homes:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def step_ca(new_step_ca: Callable[[], StepCAServer]) -> Iterator[StepCAServer]:
+    """A running authority that all tests share: each takes a gateway, and a grant, of its own."""
+    server = new_step_ca()
     with server.running():
         yield server

@@ -125,6 +125,11 @@ def test_mosaic_migrations(call: Call) -> None:
     assert found.component == "bookmarks"
 
 
+def test_mosaic_sealed_columns(call: Call) -> None:
+    [column] = call("mosaic_sealed_columns")
+    assert column.place_of(7) == "weather_stations/7/password"
+
+
 def test_mosaic_resources(call: Call) -> None:
     (resource,) = call("mosaic_resources")
     assert resource.model(title="Docs", url="https://example.org").title == "Docs"

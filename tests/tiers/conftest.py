@@ -114,6 +114,7 @@ def home(tmp_path: Path) -> Home:
 def password_file(tmp_path: Path, server_password: str) -> Path:
     file = tmp_path / "database-password"
     file.write_text(f"{server_password}\n")
+    file.chmod(0o600)
     return file
 
 
@@ -134,48 +135,81 @@ def standalone(
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> dict[str, str]:
-    """The environment in which a plugin `outside_ca` is installed, in place of an authority of its own."""
-    (tmp_path / "site" / "outside_ca-1.dist-info").mkdir(parents=True)
-    about = tmp_path / "site" / "outside_ca-1.dist-info"
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-ca\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[mosaic]\noutside_ca = outside_ca\n")
-    (tmp_path / "site" / "outside_ca.py").write_text(_AUTHORITY)
-    return {"PYTHONPATH": str(tmp_path / "site")}
+def new_federated(
+    tmp_path: Path, vector_postgres: TcpPostgres, redis_server: RedisServer
+) -> Callable[..., Home]:
+    """Make gateways of the federated tier. Their role may create extensions and is known by its socket."""
 
+    def make(*options: str, **environment: str) -> Home:
+        server = vector_postgres
+        database = asyncio.run(server.new_database())
+        url = f"postgresql://postgres@:{server.port}/{database}?host={server.home}"
+        return initialise(
+            tmp_path / f"federated-{database.replace('_', '-')}",
+            *("--tier", "federated", "--storage-url", url, "--queue-url", redis_server.url, *options),
+            **environment,
+        )
 
-_AUTHORITY = """
-from mosaic_embedded_ca.authority import EmbeddedCA
-from mosaic_embedded_ca.plugin import mosaic_migrations
-from mosaic_embedded_ca.settings import Settings
-from mosaic_hookspecs import hookimpl
-
-class OutsideCA(EmbeddedCA):
-    name = "outside_ca"
-
-    def __init__(self, host):  # leaves out the refusal of the federated tier
-        self._host, self._settings, self._loaded = host, Settings(), None
-
-@hookimpl
-def mosaic_authorities(host):
-    return [OutsideCA(host)]
-"""
+    return make
 
 
 @pytest.fixture
-def federated(
-    tmp_path: Path, vector_postgres: TcpPostgres, redis_server: RedisServer, authority: dict[str, str]
-) -> Home:
-    """A gateway of the federated tier, whose role may create extensions and is known by its socket."""
-    server = vector_postgres
-    database = asyncio.run(server.new_database())
-    url = f"postgresql://postgres@:{server.port}/{database}?host={server.home}"
-    return initialise(
-        tmp_path / f"federated-{database.replace('_', '-')}",
-        *("--tier", "federated", "--plugin", "outside_ca", "--storage-url", url),
-        *("--queue-url", redis_server.url),
-        **authority,
-    )
+def federated_bare(new_federated: Callable[..., Home]) -> Home:
+    """One as `init` leaves it: with step_ca named, and no authority set up."""
+    return new_federated()
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What `mosaic federation ca init` made for a gateway, and how to start it."""
+
+    directory: Path
+    made: Mapping[str, Any]  # what the command printed
+    command: Sequence[str | Path]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with (self.directory / "log").open("ab") as log:
+            process = subprocess.Popen(self.command, cwd=self.directory, stdout=log, stderr=log)
+        port = int(self.made["url"].rpartition(":")[2])
+        deadline = time.monotonic() + 20
+        while not listens(port):
+            assert process.poll() is None, (self.directory / "log").read_text()
+            assert time.monotonic() < deadline, "step-ca did not start within 20 s"
+            time.sleep(0.02)
+        return process
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def set_up_authority(step_ca_program: Path) -> Callable[[Home], Authority]:
+    """Do what `mosaic federation ca init` says is next, save starting the authority."""
+
+    def set_up(home: Home) -> Authority:
+        directory, port = home.directory / "ca", free_port()
+        made = home.json(
+            *("federation", "ca", "init", str(directory), "--url", f"https://localhost:{port}"),
+            *("--address", f"127.0.0.1:{port}"),
+        )
+        config = json.loads(home.config.read_text())
+        config["plugins"]["step_ca"] = {"url": made["url"], "fingerprint": made["fingerprint"]}
+        home.config.write_text(json.dumps(config, indent=2))
+        command = [step_ca_program, *made["start"].partition(" && ")[2].split()[1:]]
+        return Authority(directory, made, command)
+
+    return set_up
+
+
+@pytest.fixture
+def federated(federated_bare: Home, set_up_authority: Callable[[Home], Authority]) -> Iterator[Home]:
+    """The same with its authority set up and running."""
+    process = set_up_authority(federated_bare).start()
+    yield federated_bare
+    process.kill()
+    process.wait(10)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The federated tier as its operator meets it, with an authority that is not the gateway's own."""
+"""The federated tier as its operator meets it, with a step-ca of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_it_serves_users_and_has_what_federation_needs(federated: Home, running:
     assert federated.post("/v1/tasks", {"title": "Shared"})["version"] == 1
     plugins = {p["name"]: p["state"] for p in federated.json("plugins", "list")}
     loaded = {name for name, state in plugins.items() if state == "loaded"}
-    assert {"postgres", "valkey", "audit", "federation", "outside_ca", "workspace"} <= loaded
+    assert {"postgres", "valkey", "audit", "federation", "step_ca", "workspace"} <= loaded
     assert plugins["embedded_ca"] == "installed"
 
 
@@ -54,11 +54,13 @@ def test_another_queue_is_refused_with_the_reason(federated: Home) -> None:
     assert "queue.type: the tier 'federated' runs with 'bullmq' only: a revoked grant" in output
 
 
-def test_without_an_authority_it_does_not_start(federated: Home) -> None:
-    federated.config.write_text(federated.config.read_text().replace('"outside_ca": {},', ""))
-    federated.config.write_text(federated.config.read_text().replace(',\n    "outside_ca": {}', ""))
-    output = federated.run("gateway", "start", code=3)
+def test_without_an_authority_it_does_not_start(federated_bare: Home) -> None:
+    config = json.loads(federated_bare.config.read_text())
+    del config["plugins"]["step_ca"]
+    federated_bare.config.write_text(json.dumps(config))
+    output = federated_bare.run("gateway", "start", code=3)
     assert "'federated' needs a certificate authority" in output
+    assert "add plugins.step_ca to the config" in output
 
 
 def test_a_server_without_pgvector_is_refused(federated: Home, server_postgres: TcpPostgres) -> None:

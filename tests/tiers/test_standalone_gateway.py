@@ -26,7 +26,10 @@ atexit.register(lambda: place.write_text(json.dumps(sorted(sys.modules))))
 from mosaic_gateway.cli import main
 main()
 """
-FOR_PEERS = ("mosaic_federation", "mosaic_embedded_ca", "mosaic_audit", "mosaic_tier_federated")
+FOR_PEERS = (
+    *("mosaic_federation", "mosaic_embedded_ca", "mosaic_step_ca", "mosaic_audit"),
+    "mosaic_tier_federated",
+)
 
 
 def modules_of_a_run(home: Home, running: Start, place: Path) -> list[str]:
@@ -48,6 +51,28 @@ def federation_in(modules: list[str]) -> list[str]:
 
 def test_standalone_imports_no_federation_module(standalone: Home, running: Start, tmp_path: Path) -> None:
     assert federation_in(modules_of_a_run(standalone, running, tmp_path / "modules.json")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "user list",
+        "gateway doctor",
+        "gateway prepare",
+        "gateway config show",
+        "gateway config check",
+        "jobs list",
+    ],
+)
+def test_no_command_of_a_standalone_gateway_imports_a_federation_module(
+    standalone: Home, tmp_path: Path, command: str
+) -> None:
+    place = tmp_path / "modules.json"
+    recorded = [sys.executable, "-c", RECORDING, str(place), "--config", str(standalone.config)]
+    subprocess.run([*recorded, *command.split()], check=True, capture_output=True, timeout=60)
+    modules = json.loads(place.read_text())
+    assert "mosaic_tier_standalone.plugin" in modules
+    assert federation_in(modules) == []
 
 
 def test_local_without_federation_imports_no_federation_module(

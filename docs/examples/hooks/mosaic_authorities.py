@@ -22,6 +22,9 @@ class Offline:
     async def revoke(self, serial: str) -> None:
         raise Unavailable("the authority is offline", remedy="open the safe")
 
+    async def crl(self) -> None:
+        return None
+
 
 @hookimpl
 def mosaic_authorities(host: Host) -> list[CertificateAuthority]:

@@ -200,10 +200,12 @@ class CertificateAuthority(Protocol):
         ...
 
     async def issue_client(
-        self, csr: bytes, *, grant_id: UUID, subject_id: UUID, not_after: datetime
+        self, csr: bytes, *, grant_id: UUID, subject_id: UUID, oid_arc: str, not_after: datetime
     ) -> IssuedCertificate:
         """Sign the key of a PEM CSR for a peer; nothing else of the CSR reaches the certificate.
 
+        ``oid_arc`` is a dotted OID: its ``.1`` names the grant, its ``.2`` the subject, as UTF8String
+        otherNames. The certificate ends at ``not_after`` or sooner.
         Raises :class:`Invalid` for a CSR that is malformed, badly signed, or has a weak key.
         """
         ...
@@ -212,7 +214,13 @@ class CertificateAuthority(Protocol):
         """Sign the key of a PEM CSR for a listener reached by these DNS names or IP addresses."""
         ...
 
-    async def revoke(self, serial: str) -> None: ...
+    async def revoke(self, serial: str) -> None:
+        """Put a serial (lower-case hex) on record as revoked; again, or for an unknown one, does no harm."""
+        ...
+
+    async def crl(self) -> bytes | None:
+        """The revocation list, DER (RFC 5280), whole and signed; None from an authority that keeps none."""
+        ...
 
 
 class AuditSink(Protocol):

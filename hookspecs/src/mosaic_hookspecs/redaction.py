@@ -21,20 +21,28 @@ _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)
 #: No pattern asks for a word's boundary before it: a letter that sticks to a secret must not shield it.
 #: A DSN, with unescaped blanks and quotes in its password, goes to the last @ of its line; a web address to the
 #: last @ before a blank.
+#: The bounds here and below keep a long hostile line from taking quadratic time.
 _URL = re.compile(
-    r"((?!https?://)[a-z][a-z0-9+.-]{0,30}://)((?:[^\n]*@)?\S*)|(https?://)(\S+)", re.IGNORECASE
+    r"((?!https?:)[a-z][a-z0-9+.-]{0,30}:(?:\\*/){2})((?:[^\n]{0,2000}@)?\S*)|(https?:(?:\\*/){2})(\S+)",
+    re.IGNORECASE,
 )
+#: One in the query of another: its end cannot be told.
+_ENCODED_URL = re.compile(r"([a-z][a-z0-9+.-]{0,30}%3A(?:%2F|/){2})\S+", re.IGNORECASE)
+#: What is left of a DSN without its scheme.
+_USERINFO = re.compile(r"[^\s:@/'\"()<>=,]{0,256}:(?![/'\"])[^\s@]{1,256}@(?=[\w\[])")
 _HEADER = re.compile(r"((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?\s*[:=]\s*)[^\n]+", re.IGNORECASE)
 _SCHEME = re.compile(r"(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}", re.IGNORECASE)
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*")
+#: Redis before 6 repeats what it was told, a password too.
+_REPEATED = re.compile(r"(with args beginning with:)[^\n]+")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{1,500}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*")
 _OURS = re.compile(r"mos_[A-Za-z0-9_-]+")
 _ENROLL = re.compile(r"(/enroll/)[A-Za-z0-9_-]+")
 #: As `secrets.token_urlsafe(32)` makes them: enrollment tokens have no mark of their own.
 _RANDOM = re.compile(r"(?<![A-Za-z0-9_-])(?=[0-9A-Z_-]*[a-z])(?=[0-9a-z_-]*[A-Z])[A-Za-z0-9_-]{40,}")
 #: key=value DSNs, JSON, the repr of objects, settings: quoted values to their end, others to the next blank.
 _PAIR = re.compile(
-    rf"""({_NAMES}\\*["']?\s*[=:]\s*)
-         (?: b?'(?:[^'\\]|\\.)*' | b?"(?:[^"\\]|\\.)*" | b?\\*["'][^\n]* | (?:\\.|\S)+ )""",
+    rf"""({_NAMES}\\*["']?\s*(?:[=:]|%3[AD])\s* | pass(?:word|wd)["']?,?\s+(?=["']))
+         (?: b?'(?:[^'\\]|\\.|'')*' | b?"(?:[^"\\]|\\.)*" | b?\\*["'][^\n]* | (?:\\.|\S)+ )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 
@@ -47,6 +55,9 @@ def redact(text: str) -> str:
     """
     text = _PEM.sub("[PEM removed]", text)
     text = _URL.sub(_url, text)
+    text = _ENCODED_URL.sub(rf"\1{HIDDEN}", text)
+    text = _USERINFO.sub(_userinfo, text)
+    text = _REPEATED.sub(rf"\1 {HIDDEN}", text)
     text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
     text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
     text = _JWT.sub(HIDDEN, text)
@@ -67,6 +78,10 @@ def _url(match: re.Match[str]) -> str:
     shown = [_hide(part) for part in query]
     user = userinfo if userinfo in _PLACEHOLDERS else HIDDEN
     return scheme + (user if at else "") + at + path + "".join(shown)
+
+
+def _userinfo(match: re.Match[str]) -> str:
+    return match[0] if match[0][:-1] in _PLACEHOLDERS else f"{HIDDEN}@"
 
 
 def _hide(part: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Queue,
         Storage,
     )
-    from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Resource, Tier
+    from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Resource, SealedColumn, Tier
 
 PROJECT = "mosaic"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -116,6 +116,17 @@ def mosaic_migrations() -> Iterable[MigrationSet]:
     When: composing, and before the lifespans for those not yet applied. Combined: sorted by their
     ``requires``, each file applied once, in its own transaction. A file that fails stops the boot and leaves
     the database as the file before left it. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_sealed_columns() -> Iterable[SealedColumn]:
+    """Return the columns of this plugin's tables that hold what ``host.sealer`` sealed.
+
+    `mosaic secrets rotate` seals their values anew, row by row, while gateways run: so read a value each time
+    it is used, never compare two envelopes, and store one within a minute after it was sealed.
+    When: composing. Combined: all together; a column named twice stops the boot, as does raising.
+    Added in 0.1.
     """
 
 

@@ -86,6 +86,28 @@ class MigrationSet:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A ``bytea`` column whose values ``host.sealer`` sealed; NULL is allowed."""
+
+    table: str
+    column: str
+    key: str  # column that tells the rows apart, such as ``id``
+    place: str  # what each was sealed for, with the key in braces: ``federation_peers/{id}/key``
+
+    def __post_init__(self) -> None:
+        for name in (self.table, self.column, self.key):
+            check_identifier(name, "sealed column")
+        if self.place.count(f"{{{self.key}}}") != 1:
+            raise ConfigError(
+                f"sealed column {self.table}.{self.column}: its place does not name {{{self.key}}} once"
+            )
+
+    def place_of(self, key: object) -> str:
+        """The place of one row's value."""
+        return self.place.replace(f"{{{self.key}}}", str(key))
+
+
+@dataclass(frozen=True, slots=True)
 class Resource:
     """A named, typed table with an owner and an optional team.
 
@@ -189,11 +211,17 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A Quart blueprint on a named listener. Only ``anonymous`` ones are reached without an API token."""
+    """A Quart blueprint on a named listener. Only ``anonymous`` ones are reached without an API token.
+
+    ``openapi`` says what its routes on ``public`` are: an OpenAPI 3.1 document with ``paths`` and, for what they
+    refer to, ``components.schemas``. It may refer to the gateway's ``#/components/responses/Problem404`` and its
+    like; the problems that any route may answer are added.
+    """
 
     listener: str
     blueprint: Blueprint
     anonymous: bool = False
+    openapi: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +322,7 @@ class AuditEvent:
     grant_id: UUID | None
     subject_id: UUID | None
     serial: str
-    verb: Literal["list", "get", "search", "whoami", "enroll", "other"]
+    verb: Literal["list", "get", "search", "whoami", "offer", "enroll", "other"]
     resource: str
     query_hash: str  # hex SHA-256 of the query string or row id
     outcome: str  # "ok" or the problem code of the refusal

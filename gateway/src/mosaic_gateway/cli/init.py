@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 #: What a new gateway of each tier loads beside what its tier brings.
 _PLUGINS = {
-    "local": ("workspace", "audit", "embedded_ca", "federation"),
+    "local": ("workspace", "audit", "federation"),
     "standalone": ("workspace",),
     "federated": ("workspace", "federation"),
 }
+_AUTHORITIES = {"local": "embedded_ca", "federated": "step_ca"}  # unless --authority names another
 
 
 @click.command(
@@ -33,6 +34,7 @@ Examples:
   mosaic gateway init /srv/team --tier standalone --storage-password-file /run/secrets/db \\
     --storage-url 'postgresql://mosaic@db.example.org/mosaic?sslmode=verify-full'
   MOSAIC_STORAGE__URL=... mosaic gateway init /srv/team --tier standalone
+  mosaic gateway init /srv/work --tier federated     then: mosaic federation ca init --help
 """
 )
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
@@ -52,6 +54,10 @@ Examples:
 @click.option("--queue-url", help="Where Valkey is; without a password. Default: the tier's.")
 @click.option("--queue-password-file", type=_FILE, help="File with the password for Valkey.")
 @click.option("--plugin", "plugins", multiple=True, help="A further plugin to load; may be given again.")
+@click.option(
+    "--authority",
+    help="Plugin of the certificate authority. Default: embedded_ca (local), step_ca (federated).",
+)
 @click.option("--admin", default="admin", show_default=True, help="Name of the first user.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -68,6 +74,7 @@ def init(
     queue_url: str | None,
     queue_password_file: Path | None,
     plugins: tuple[str, ...],
+    authority: str | None,
     admin: str,
     as_json: bool,
 ) -> None:
@@ -75,7 +82,9 @@ def init(
 
     The token is shown once. Nothing that exists is overwritten, and a database with users is refused.
     """
-    tables: dict[str, Any] = {plugin: {} for plugin in (*_PLUGINS[tier], *plugins)}
+    signing = authority or _AUTHORITIES.get(tier)
+    wanted = (*_PLUGINS[tier], *((signing,) if signing else ()), *plugins)
+    tables: dict[str, Any] = {plugin: {} for plugin in wanted}
     if "federation" in tables:
         tables["federation"] = {"listen": {"port": federation_port}}
     config = {
@@ -83,8 +92,8 @@ def init(
         "name": name or _name_of(directory),
         "data_dir": str(data_dir) if data_dir else "data",
         "listen": {"public": {"port": port}},
-        "storage": _service("--storage", storage_url, storage_password_file),
-        "queue": _service("--queue", queue_url, queue_password_file),
+        "storage": service_table("--storage", storage_url, storage_password_file),
+        "queue": service_table("--queue", queue_url, queue_password_file),
         "plugins": tables,
     }
     path = _write_config(directory, {key: value for key, value in config.items() if value})
@@ -94,10 +103,15 @@ def init(
         path.unlink()  # so that the same command can be given again
         raise
     following = f"mosaic --config {quote(str(path))} gateway start"
+    if signing == "step_ca":
+        where = quote(str(directory / "ca"))
+        following = (
+            f"mosaic --config {quote(str(path))} federation ca init {where} --url https://localhost:9000"
+        )
     shell.record({"config": path, "admin": admin, "token": secret, "next": following}, as_json=as_json)
 
 
-def _service(option: str, url: str | None, password_file: Path | None) -> dict[str, str]:
+def service_table(option: str, url: str | None, password_file: Path | None) -> dict[str, str]:
     """The table of a service. A password in the list of processes would be everybody's."""
     if url and ":" in url.partition("://")[2].rpartition("@")[0]:
         raise Malformed(

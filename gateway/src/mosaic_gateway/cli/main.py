@@ -13,7 +13,8 @@ from typing import NoReturn
 
 import click
 
-from mosaic_gateway.cli.shell import Shell
+from mosaic_gateway.cli.logs import redact_last_resort
+from mosaic_gateway.cli.shell import Shell, printable_lines
 from mosaic_hookspecs.errors import MosaicError
 from mosaic_hookspecs.redaction import redact
 
@@ -25,6 +26,7 @@ _OWN = {
     "data": "mosaic_gateway.cli.data:data",
     "jobs": "mosaic_gateway.cli.jobs:jobs",
     "plugins": "mosaic_gateway.cli.plugins:plugins",
+    "secrets": "mosaic_gateway.cli.secrets:secrets",
     "storage": "mosaic_gateway.cli.storage:storage",
     "completion": "mosaic_gateway.cli.completion:completion",
 }
@@ -37,16 +39,26 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names, sorted."""
-        return sorted({*_OWN, *_plugin_commands()})
+        return sorted(name for name in {*_OWN, *_plugin_commands()} if "." not in name)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
-        target = _OWN.get(cmd_name) or _plugin_commands().get(cmd_name)
-        if target is None:
+        """Import one command; a group with what other plugins add to it, such as ``federation.ca``."""
+        offers = _plugin_commands()
+        target = _OWN.get(cmd_name) or offers.get(cmd_name)
+        if target is None or "." in cmd_name:
             return None
-        module, attribute = target.split(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command = _imported(target)
+        if isinstance(command, click.Group):
+            for name, further in offers.items():
+                if name.startswith(f"{cmd_name}."):
+                    command.add_command(_imported(further), name.removeprefix(f"{cmd_name}."))
         return command
+
+
+def _imported(target: str) -> click.Command:
+    module, attribute = target.split(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
 def _plugin_commands() -> dict[str, str]:
@@ -86,7 +98,8 @@ def mosaic(ctx: click.Context, config: Path | None, debug: bool) -> None:
 def main() -> NoReturn:
     """Run a command and exit with its code."""
     warnings.filterwarnings("default", category=DeprecationWarning, module="mosaic_")
-    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {_safe(str(message))}\n"
+    redact_last_resort()
     try:
         code = mosaic.main(prog_name="mosaic", standalone_mode=False)
     except click.ClickException as error:
@@ -94,7 +107,7 @@ def main() -> NoReturn:
         code = error.exit_code
     except MosaicError as error:
         click.echo(
-            f"{click.style('error', fg='red', bold=True)}: {redact(str(error))}", err=True, color=_COLOUR
+            f"{click.style('error', fg='red', bold=True)}: {_safe(str(error))}", err=True, color=_COLOUR
         )
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -105,9 +118,14 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _safe(text: str) -> str:
+    """Without secrets, and without what a terminal obeys: a server may have said some of it."""
+    return printable_lines(redact(text))
+
+
 def _unexpected(error: Exception) -> int:
     if "--debug" in sys.argv:
-        click.echo(redact("".join(traceback.format_exception(error))), err=True)
+        click.echo(_safe("".join(traceback.format_exception(error))), err=True)
     elif isinstance(error, OSError) and error.strerror:  # such as a full disk behind standard output
         click.echo(f"error: {error.strerror}; run again as `mosaic --debug …` to see where", err=True)
     else:

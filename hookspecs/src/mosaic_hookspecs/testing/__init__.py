@@ -9,8 +9,9 @@ Each call of ``make`` gives one more instance over the same backend, as another 
 rely on pytest-asyncio's auto mode.
 """
 
+from mosaic_hookspecs.testing.authorities import AuthorityContract
 from mosaic_hookspecs.testing.caches import CacheContract
 from mosaic_hookspecs.testing.limiters import LimiterContract
 from mosaic_hookspecs.testing.queues import QueueContract
 
-__all__ = ["CacheContract", "LimiterContract", "QueueContract"]
+__all__ = ["AuthorityContract", "CacheContract", "LimiterContract", "QueueContract"]

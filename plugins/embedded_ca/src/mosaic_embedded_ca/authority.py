@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mosaic_embedded_ca.certificates import Root, make_client, make_root, make_server
-from mosaic_embedded_ca.csr import key_of
 from mosaic_embedded_ca.settings import Settings
+from mosaic_hookspecs.certificates import key_of
 from mosaic_hookspecs.errors import ConfigError, Invalid
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
@@ -52,7 +52,7 @@ class EmbeddedCA:
         return (await self._root()).certificate.public_bytes(Encoding.PEM)
 
     async def issue_client(
-        self, csr: bytes, *, grant_id: UUID, subject_id: UUID, not_after: datetime
+        self, csr: bytes, *, grant_id: UUID, subject_id: UUID, oid_arc: str, not_after: datetime
     ) -> IssuedCertificate:
         """Sign a peer's key, until ``not_after`` or the configured life, whichever is sooner."""
         key = key_of(csr)
@@ -61,7 +61,9 @@ class EmbeddedCA:
             raise Invalid("a certificate cannot end in the past")
         until = min(not_after, now + timedelta(hours=self._settings.client_hours))
         root = await self._root()
-        certificate = make_client(root, key, grant_id=grant_id, subject_id=subject_id, not_after=until)
+        certificate = make_client(
+            root, key, grant_id=grant_id, subject_id=subject_id, oid_arc=oid_arc, not_after=until
+        )
         return await self._issued(certificate, grant_id)
 
     async def issue_server(self, csr: bytes, *, names: Sequence[str]) -> IssuedCertificate:
@@ -73,6 +75,10 @@ class EmbeddedCA:
     async def revoke(self, serial: str) -> None:
         """Put it on record. Gateways ask the grant, not this record, at each request."""
         await self._host.database.execute(_sql.revoke, serial)
+
+    async def crl(self) -> bytes | None:
+        """None: it keeps no list that others could read."""
+        return None
 
     async def _issued(self, certificate: x509.Certificate, grant_id: UUID | None) -> IssuedCertificate:
         serial = f"{certificate.serial_number:x}"

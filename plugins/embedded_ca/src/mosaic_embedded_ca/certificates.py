@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from uuid import UUID
 
 from cryptography import x509
@@ -13,11 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mosaic_embedded_ca.csr import PublicKey
+from mosaic_hookspecs.certificates import PublicKey, host_name, id_name
 from mosaic_hookspecs.errors import Invalid
-
-GRANT_ID = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
-SUBJECT_ID = x509.ObjectIdentifier("1.3.6.1.4.1.99999.2")
 
 _SKEW = timedelta(seconds=60)  # between the clocks of two gateways
 
@@ -49,10 +45,10 @@ def make_root(organisation: str, years: int) -> Root:
 
 
 def make_client(
-    root: Root, key: PublicKey, *, grant_id: UUID, subject_id: UUID, not_after: datetime
+    root: Root, key: PublicKey, *, grant_id: UUID, subject_id: UUID, oid_arc: str, not_after: datetime
 ) -> x509.Certificate:
     """A peer's certificate: the grant and its subject in the SAN, and nothing the peer chose but the key."""
-    names = [_other(GRANT_ID, grant_id), _other(SUBJECT_ID, subject_id)]
+    names = [id_name(f"{oid_arc}.1", grant_id), id_name(f"{oid_arc}.2", subject_id)]
     return _leaf(root, key, str(grant_id), names, ExtendedKeyUsageOID.CLIENT_AUTH, not_after)
 
 
@@ -60,7 +56,7 @@ def make_server(root: Root, key: PublicKey, *, names: Sequence[str], not_after: 
     """A listener's certificate. Raises :class:`Invalid` without a name, or for one that is no name."""
     if not names:
         raise Invalid("a server certificate needs at least one DNS name or IP address")
-    sans = [_general(name) for name in names]
+    sans = [host_name(name) for name in names]
     return _leaf(root, key, names[0][:64], sans, ExtendedKeyUsageOID.SERVER_AUTH, not_after)
 
 
@@ -115,19 +111,3 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _other(oid: x509.ObjectIdentifier, value: UUID) -> x509.OtherName:
-    text = str(value).encode("ascii")
-    return x509.OtherName(oid, bytes([0x0C, len(text)]) + text)  # DER: UTF8String, short length
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        pass
-    try:
-        return x509.DNSName(name)
-    except ValueError:
-        raise Invalid(f"{name!r} is neither a DNS name nor an IP address") from None

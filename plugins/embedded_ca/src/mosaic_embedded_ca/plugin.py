@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_embedded_ca.settings import Settings
 from mosaic_hookspecs import hookimpl
-from mosaic_hookspecs.types import MigrationSet
+from mosaic_hookspecs.types import MigrationSet, SealedColumn
 
 if TYPE_CHECKING:
     from mosaic_hookspecs.protocols import CertificateAuthority, Host
@@ -23,6 +23,12 @@ def mosaic_settings() -> type[Settings]:
 def mosaic_migrations() -> Iterable[MigrationSet]:
     """The root and the issued serials."""
     return (MigrationSet("embedded_ca", "mosaic_embedded_ca.migrations"),)
+
+
+@hookimpl
+def mosaic_sealed_columns() -> Iterable[SealedColumn]:
+    """The root's key."""
+    return (SealedColumn("embedded_ca_authority", "sealed_key", "id", "embedded_ca_authority/{id}/key"),)
 
 
 @hookimpl

@@ -1,6 +1,10 @@
-"""What is taken from a certificate signing request (RFC 2986): the key, once its owner has proven to hold it."""
+"""What authorities share: the key of a certificate signing request (RFC 2986), and the names they certify."""
 
 from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -12,6 +16,9 @@ PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublic
 
 _LARGEST = 8192  # bytes of PEM
 _RSA_BITS = (3072, 8192)
+_LONGEST_NAME = 253
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z")
 
 
 def key_of(pem: bytes) -> PublicKey:
@@ -33,6 +40,23 @@ def key_of(pem: bytes) -> PublicKey:
     if not signed:
         raise _invalid("is not signed by its own key")
     return key
+
+
+def id_name(oid: str, value: UUID) -> x509.OtherName:
+    """An id as the alternative name of type ``oid``, a UTF8String (RFC 5280, 4.2.1.6)."""
+    text = str(value).encode("ascii")
+    return x509.OtherName(x509.ObjectIdentifier(oid), bytes([0x0C, len(text)]) + text)  # DER, short length
+
+
+def host_name(name: str) -> x509.GeneralName:
+    """What a listener is reached by: a DNS name, or an IP address. Raises :class:`Invalid` for anything else."""
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        pass
+    if len(name) > _LONGEST_NAME or not _DNS_NAME.match(name):
+        raise Invalid(f"{name!r} is neither a DNS name nor an IP address")
+    return x509.DNSName(name)
 
 
 def _is_strong(key: PublicKey) -> bool:

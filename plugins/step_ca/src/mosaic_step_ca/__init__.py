@@ -1,0 +1,1 @@
+"""Certificates from a Smallstep step-ca, and the command that sets one up."""
