@@ -12,11 +12,10 @@ from mosaic_gateway import __version__
 from mosaic_gateway.compose import Composition, Owned
 from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_gateway.health import HOST, Checked, detect, pool_probe, refuse_red, run_probes
-from mosaic_gateway.health.files import KEY_FILE
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.plugins import each
 from mosaic_gateway.resources import ResourceRows
-from mosaic_gateway.sealing import Keyring, create_keys
+from mosaic_gateway.sealing import ENVIRONMENT, KEY_FILE, Keyring, create_keys
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import Limiter
 from mosaic_hookspecs.types import DatabaseLocation, Finding, Mount
@@ -30,6 +29,7 @@ class Gateway:
     composition: Composition
     location: DatabaseLocation
     database: Pool
+    keyring: Keyring
     identities: Identities
     rows: ResourceRows
     probes: Sequence[Owned]
@@ -70,7 +70,7 @@ class Gateway:
 
 
 def prepare_data_dir(data_dir: Path) -> None:
-    """Make the data directory (0700) and its key file, unless they exist.
+    """Make the data directory (0700) and its key file, unless they exist or the environment has the keys.
 
     Raises :class:`ConfigError` for a directory that is not empty and not ours, or that cannot be written.
     """
@@ -84,7 +84,8 @@ def prepare_data_dir(data_dir: Path) -> None:
                 f"data_dir {data_dir} is not empty and not a gateway's: it has no {KEY_FILE}",
                 remedy="choose another directory, or put the key file back from your backup",
             )
-        create_keys(keys)
+        if ENVIRONMENT not in os.environ:
+            create_keys(keys)
     except OSError as error:
         raise ConfigError(
             f"data_dir {data_dir} cannot be made: {error.strerror}",
@@ -125,19 +126,19 @@ async def open_gateway(composition: Composition, *, serving: bool) -> AsyncItera
     ``serving`` is true for the process that owns the storage; a command or a worker joins it.
     Raises :class:`ConfigError` or :class:`Unavailable`, naming what failed.
     """
-    keyring = Keyring.read(composition.config.data_dir / KEY_FILE)
+    keyring = Keyring.load(composition.config.data_dir)
     async with AsyncExitStack() as stack:
         location = await stack.enter_async_context(open_storage(composition, serving=serving))
         host = composition.host
         pool = await stack.enter_async_context(open_pool(location, size=host.storage_target.pool))
-        identities = Identities(pool, composition.cache)
-        rows = ResourceRows(pool, host.resources, keyring.cursor_key)
+        identities = Identities(pool, composition.cache, keyring)
+        rows = ResourceRows(pool, host.resources, keyring.cursor_keys)
         host.database, host.sealer, host.rows, host.identity = pool, keyring, rows, identities
         for service in composition.services:
             await stack.enter_async_context(service.open())
         for _plugin, lifespan in each(composition.registry, "mosaic_lifespan", host_for=composition.view):
             await stack.enter_async_context(lifespan)
         probes = [Owned(HOST, pool_probe(pool, location)), *composition.probes]
-        gateway = Gateway(composition, location, pool, identities, rows, probes)
+        gateway = Gateway(composition, location, pool, keyring, identities, rows, probes)
         refuse_red(await gateway.checked())
         yield gateway

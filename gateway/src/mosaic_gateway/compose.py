@@ -12,7 +12,7 @@ from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.plugins import Registry, each_item, installed, load
 from mosaic_hookspecs.errors import ConfigError, Fault
 from mosaic_hookspecs.protocols import Cache, CertificateAuthority, Limiter, Queue, Storage
-from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Tier
+from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, SealedColumn, Tier
 from mosaic_migrations import CORE
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ class Owned(NamedTuple):
 class Composition:
     """Everything decided before anything is started."""
 
+    source: Source
     config: Config
     registry: Registry
     tier: Tier
@@ -39,6 +40,7 @@ class Composition:
     limiter: Limiter
     migrations: Sequence[MigrationSet]
     probes: Sequence[Owned]
+    sealed_columns: Sequence[SealedColumn]
 
     def view(self, plugin: str) -> PluginHost:
         """The host as that plugin sees it."""
@@ -73,6 +75,24 @@ class Composition:
         return _unique("job", each_item(self.registry, "mosaic_jobs", host_for=self.view), lambda j: j.name)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What reaches a gateway's rows. A command that only moves them need not import what serves them."""
+
+    config: Config
+    registry: Registry
+    tier: Tier
+    storage: Storage
+    migrations: Sequence[MigrationSet]
+
+
+def compose_storage(source: Source) -> Stored:
+    """Bind and load, and compose this much. Raises :class:`ConfigError`."""
+    config, registry, tier = _bind_all(source)
+    host = GatewayHost.for_config(config, tier, registry, source.path.parent)
+    return Stored(config, registry, tier, _storage(host, registry), _migrations(host, registry))
+
+
 def compose(source: Source) -> Composition:
     """Bind, load and compose. Raises one :class:`ConfigError` that lists every fault found."""
     config, registry, tier = _bind_all(source)
@@ -93,8 +113,7 @@ def compose(source: Source) -> Composition:
     host.authorities = attempt(lambda: _authorities(tier, items("mosaic_authorities"))) or ()
     host.sinks = attempt(lambda: [sink for _, sink in items("mosaic_audit_sinks")]) or ()
     host.resources = attempt(lambda: _unique("resource", items("mosaic_resources"), lambda r: r.name)) or ()
-    wanted = host.storage_target.type
-    storage = attempt(lambda: _pick("storage", wanted, items("mosaic_storages"), lambda s: s.name))
+    storage = attempt(lambda: _storage(host, registry))
     queue = host.queue = attempt(
         lambda: _pick("queue", host.queue_target.type, items("mosaic_queues"), lambda q: q.name)
     )
@@ -102,11 +121,14 @@ def compose(source: Source) -> Composition:
     limiter = host.limiter = attempt(
         lambda: _pick("limiter", tier.limiter, items("mosaic_limiters"), lambda x: x.name)
     )
-    migrations = attempt(lambda: [CORE, *(s for _, s in items("mosaic_migrations"))])
+    migrations = attempt(lambda: _migrations(host, registry))
     probes = attempt(lambda: _probes(items("mosaic_probes")))
+    sealed = attempt(
+        lambda: _unique("sealed column", items("mosaic_sealed_columns"), lambda c: f"{c.table}.{c.column}")
+    )
     _raise_all(source, errors)
-    vector = host.storage_target.enable_vector
     return Composition(
+        source=source,
         config=config,
         registry=registry,
         tier=tier,
@@ -115,8 +137,9 @@ def compose(source: Source) -> Composition:
         queue=queue,
         cache=cache,
         limiter=limiter,
-        migrations=[each for each in migrations if vector or not each.needs_vector],
+        migrations=migrations,
         probes=probes,
+        sealed_columns=sealed,
     )
 
 
@@ -154,6 +177,18 @@ def find_tier(name: str) -> tuple[Tier | None, list[Fault]]:
     return (tiers[0], []) if tiers else (None, faults)
 
 
+def _storage(host: GatewayHost, registry: Registry) -> Storage:
+    offers = each_item(registry, "mosaic_storages", host_for=lambda name: PluginHost(host, name))
+    storage: Storage = _pick("storage", host.storage_target.type, offers, lambda s: s.name)
+    return storage
+
+
+def _migrations(host: GatewayHost, registry: Registry) -> list[MigrationSet]:
+    offers = each_item(registry, "mosaic_migrations", host_for=lambda name: PluginHost(host, name))
+    vector = host.storage_target.enable_vector
+    return [each for each in (CORE, *(s for _, s in offers)) if vector or not each.needs_vector]
+
+
 def _authorities(tier: Tier, offers: list[tuple[str, Any]]) -> list[CertificateAuthority]:
     authorities = _unique("authority", offers, lambda a: a.name)
     if len(authorities) > 1:
@@ -162,7 +197,8 @@ def _authorities(tier: Tier, offers: list[tuple[str, Any]]) -> list[CertificateA
     if tier.needs_authority and not authorities:
         raise ConfigError(
             f"the tier {tier.name!r} needs a certificate authority, and no plugin of this config offers one",
-            remedy="add a plugin that offers one to the config; embedded_ca is for the other tiers only",
+            remedy="add plugins.step_ca to the config, or another that offers one; "
+            "embedded_ca is for the other tiers only",
         )
     return authorities
 

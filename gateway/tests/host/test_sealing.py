@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaic_gateway.sealing import Keyring, create_keys
+from mosaic_gateway.sealing import KeyFile, Keyring, Keys, create_keys
 from mosaic_hookspecs.errors import ConfigError
 
-RING = Keyring("k1", {"k1": b"\x01" * 32})
+RING = Keyring(Keys("k1", {"k1": b"\x01" * 32}))
 PLACE = "federation_peers/1/key"
 
 
@@ -47,23 +47,23 @@ def test_a_moved_value_does_not_open() -> None:
 
 
 def test_a_key_that_is_gone_is_named() -> None:
-    other = Keyring("k2", {"k2": b"\x02" * 32})
+    other = Keyring(Keys("k2", {"k2": b"\x02" * 32}))
     with pytest.raises(ConfigError, match="does not hold"):
         other.open(RING.seal(b"x", place=PLACE), place=PLACE)
 
 
 def test_an_older_key_still_opens() -> None:
-    both = Keyring("k2", {"k1": b"\x01" * 32, "k2": b"\x02" * 32})
+    both = Keyring(Keys("k2", {"k1": b"\x01" * 32, "k2": b"\x02" * 32}))
     assert both.open(RING.seal(b"x", place=PLACE), place=PLACE) == b"x"
 
 
 def test_what_any_key_sealed_it_opens_whatever_its_name() -> None:
-    ring = Keyring("clé-1", {"clé-1": b"\x01" * 32})
+    ring = Keyring(Keys("clé-1", {"clé-1": b"\x01" * 32}))
     assert ring.open(ring.seal(b"x", place=PLACE), place=PLACE) == b"x"
 
 
 def test_cursor_key_differs_from_the_sealing_key() -> None:
-    assert RING.cursor_key != b"\x01" * 32
+    assert RING.cursor_keys()[0] != b"\x01" * 32
 
 
 class TestKeyFile:
@@ -104,6 +104,63 @@ class TestKeyFile:
         create_keys(path)
         data = json.loads(path.read_text())
         assert list(data["keys"]) == [data["active"]]
+
+
+class TestAChangedKeyFile:
+    """What a gateway that runs does about it."""
+
+    def test_new_secrets_are_sealed_with_the_new_key_at_once(self, tmp_path: Path) -> None:
+        file = KeyFile(tmp_path / "keys.json")
+        create_keys(file.path)
+        running = Keyring.read(file.path)
+        before = running.seal(b"x", place=PLACE)
+        file.write(file.read().with_new())
+        after = running.seal(b"x", place=PLACE)
+        assert after.startswith(Keyring.read(file.path).header())
+        assert not before.startswith(running.header())
+        assert running.open(before, place=PLACE) == running.open(after, place=PLACE) == b"x"
+        assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+        assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+    def test_a_key_it_does_not_know_is_looked_for_in_the_file(self, tmp_path: Path) -> None:
+        file = KeyFile(tmp_path / "keys.json")
+        create_keys(file.path)
+        running = Keyring.read(file.path)
+        file.write(file.read().with_new())
+        assert running.open(Keyring.read(file.path).seal(b"x", place=PLACE), place=PLACE) == b"x"
+
+    def test_a_page_under_way_goes_on_whichever_process_is_asked(self, tmp_path: Path) -> None:
+        file = KeyFile(tmp_path / "keys.json")
+        create_keys(file.path)
+        stale = Keyring.read(file.path)
+        before = stale.cursor_keys()[0]
+        file.write(file.read().with_new())
+        fresh = Keyring.read(file.path)
+        assert before in fresh.cursor_keys()
+        assert fresh.cursor_keys()[0] != before
+        assert stale.cursor_keys() == fresh.cursor_keys()
+
+    def test_without_its_file_nothing_is_sealed_that_a_restart_could_not_open(self, tmp_path: Path) -> None:
+        create_keys(tmp_path / "keys.json")
+        running = Keyring.read(tmp_path / "keys.json")
+        sealed = running.seal(b"x", place=PLACE)
+        (tmp_path / "keys.json").unlink()
+        with pytest.raises(ConfigError, match="does not exist"):
+            running.seal(b"x", place=PLACE)
+        assert running.open(sealed, place=PLACE) == b"x"
+
+    def test_what_a_killed_writer_left_behind_does_no_harm(self, tmp_path: Path) -> None:
+        file = KeyFile(tmp_path / "keys.json")
+        create_keys(file.path)
+        (tmp_path / "keys.json.new").write_text("half of")
+        file.write(file.read().with_new())
+        assert len(file.read().keys) == 2
+
+    def test_one_as_the_first_release_wrote_it_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "keys.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"active": "k1", "keys": {"k1": "AQEB" * 10 + "AQE="}}))
+        assert Keyring.read(path).open(RING.seal(b"x", place=PLACE), place=PLACE) == b"x"
 
 
 def test_a_full_disk_leaves_no_half_made_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def rows(pool):
         Resource("plain", Plain, "Plain things"),
         Resource("secrets", Plain, "Never shared", search=("title",), federable=False),
     ]
-    return ResourceRows(pool, resources, b"k" * 32)
+    return ResourceRows(pool, resources, lambda: [b"k" * 32])
 
 
 @pytest.fixture

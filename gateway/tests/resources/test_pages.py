@@ -150,5 +150,5 @@ class TestCursor:
         ).rows == 2
 
     async def test_it_belongs_to_one_gateway(self, pool, rows, ada, cursor):
-        other = ResourceRows(pool, [rows.resource("things")], b"another key of thirty-two bytes!")
+        other = ResourceRows(pool, [rows.resource("things")], lambda: [b"another key of thirty-two bytes!"])
         await self.refused(other, ada, cursor=cursor)

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mosaic_hookspecs.errors import Fault, Malformed
@@ -37,14 +38,17 @@ def seal(key: bytes, belongs_to: bytes, position: Position) -> str:
     return base64.urlsafe_b64encode(_mac(key, belongs_to, payload) + payload).decode().rstrip("=")
 
 
-def unseal(key: bytes, belongs_to: bytes, cursor: str) -> Position:
-    """Return the position. Raises :class:`Malformed` for a cursor that is not this request's own."""
+def unseal(keys: Sequence[bytes], belongs_to: bytes, cursor: str) -> Position:
+    """Return the position, if any of the keys signed it.
+
+    Raises :class:`Malformed` for a cursor that is not this request's own.
+    """
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
     except ValueError:
         raise _foreign() from None
     mac, payload = raw[:_MAC], raw[_MAC:]
-    if not hmac.compare_digest(mac, _mac(key, belongs_to, payload)):
+    if not any(hmac.compare_digest(mac, _mac(key, belongs_to, payload)) for key in keys):
         raise _foreign()
     value, row_id = json.loads(payload)
     return Position(value, row_id)

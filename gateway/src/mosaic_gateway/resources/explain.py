@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from mosaic_gateway.resources.read import fill, uuid_of
-from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.table import Table, shown
 from mosaic_gateway.resources.visibility import visible
 from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.protocols import Database
-from mosaic_hookspecs.scope import Scope
+from mosaic_hookspecs.scope import Scope, like_credentials
 from mosaic_hookspecs.types import Explanation, GrantView, Viewer
 
 
@@ -36,6 +37,10 @@ async def explain_row(database: Database, table: Table, viewer: Viewer, row_id: 
 def _closed(table: Table, scope: Scope) -> str:
     if not table.resource.federable:
         return f"hidden: {table.name} is never shared with peers"
+    if scope.has_ended(datetime.now(UTC)):
+        return "hidden: the scope has ended"
+    if like_credentials(table.name):
+        return f"hidden: {table.name} is named like credentials, which are never shared"
     if table.name in scope.excluded_resources:
         return f"hidden: the scope excludes {table.name}"
     return f"hidden: the scope does not name {table.name}"
@@ -54,6 +59,8 @@ def _subject_reasons(row: Any, who: str) -> Iterator[str]:
 
 def _scope_reasons(table: Table, scope: Scope, row: Any, row_id: object) -> Iterator[str]:
     yield f"allowed: the scope names {table.name}"
+    if (columns := scope.columns(table.name)) is not None:
+        yield f"allowed: of its columns only {', '.join(shown(table, columns).columns)}"
     team = row["team_id"]
     if team is None and scope.include_personal:
         yield "allowed: the scope includes personal rows"

@@ -67,7 +67,7 @@ def parse(table: Table, params: Mapping[str, str]) -> Query:
     query = Query(
         limit=_limit(params, faults),
         cursor=params.get("cursor"),
-        sort=_sort(table, params.get("sort", DEFAULT_SORT), faults),
+        sort=_sort(table, params.get("sort", default_sort(table)), faults),
         filters=tuple(each for each in filters if each is not None),
         given=given,
     )
@@ -85,6 +85,11 @@ def parse_search(params: Mapping[str, str]) -> tuple[str, int]:
         faults.append(Fault("q", trouble))
     refuse(faults)
     return words, limit
+
+
+def default_sort(table: Table) -> str:
+    """Newest first, unless that is not for this viewer to know."""
+    return DEFAULT_SORT if table.newest_first else "id"
 
 
 def refuse(faults: list[Fault]) -> None:
@@ -107,7 +112,7 @@ def _sort(table: Table, text: str, faults: list[Fault]) -> Sort:
     name = text.removeprefix("-")
     if name not in sortable:
         faults.append(Fault("sort", f"cannot sort by {name[:80]!a}; {_hint(name, sortable)}"))
-        name = "created_at"
+        name = "id"
     return Sort(table.columns[name], descending=text.startswith("-"))
 
 

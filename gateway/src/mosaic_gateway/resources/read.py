@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import lru_cache
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from mosaic_gateway.resources import cursor
 from mosaic_gateway.resources.cursor import Position
 from mosaic_gateway.resources.page import MAX_BYTES, page, page_sql
 from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse, parse_search
-from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.table import Table, shown
 from mosaic_gateway.resources.visibility import Sight, visible
 from mosaic_hookspecs.errors import Malformed, NotFound
 from mosaic_hookspecs.protocols import Database
@@ -22,29 +22,33 @@ _RANKED = 5000  # rows: ranking every match of a very common word would take sec
 
 
 async def list_rows(
-    database: Database, key: bytes, table: Table, viewer: Viewer, params: Mapping[str, str]
+    database: Database,
+    keys: Callable[[], Sequence[bytes]],
+    table: Table,
+    viewer: Viewer,
+    params: Mapping[str, str],
 ) -> Answer:
     """One page of visible rows. Raises :class:`NotFound` and :class:`Malformed`."""
     values: list[object] = []
-    sight = visible(viewer, table.resource, "r", values)
+    table, sight = look(table, viewer, values)
     query = parse(table, params)
     order = ("-" if query.sort.descending else "") + query.sort.column.name
     belongs_to = cursor.context(viewer, table.name, order, query.given)
-    start = None if query.cursor is None else cursor.unseal(key, belongs_to, query.cursor)
+    start = None if query.cursor is None else cursor.unseal(keys(), belongs_to, query.cursor)
     limit = capped(viewer, query.limit)
     shape = page(table, sight, query.filters, query.sort, start, limit, values)
     [(items, kept, found, value, row_id)] = await database.fetch(page_sql("page", shape), *values)
     if found == kept:
         return Answer(f'{{"items":[{items}],"next_cursor":null}}'.encode(), kept)
-    follow = cursor.seal(key, belongs_to, Position(value, row_id))
+    follow = cursor.seal(keys()[0], belongs_to, Position(value, row_id))
     return Answer(f'{{"items":[{items}],"next_cursor":"{follow}"}}'.encode(), kept)
 
 
 async def search_rows(database: Database, table: Table, viewer: Viewer, params: Mapping[str, str]) -> Answer:
     """The best visible matches. Raises :class:`NotFound` and :class:`Malformed`."""
     values: list[object] = []
-    sight = visible(viewer, table.resource, "r", values)
-    if not table.resource.search:
+    table, sight = look(table, viewer, values)
+    if not table.search:
         raise Malformed(f"{table.name} has no text to search.", remedy="use filters instead")
     words, limit = parse_search(params)
     sql = _search(table, sight, len(values) + 1)
@@ -55,27 +59,33 @@ async def search_rows(database: Database, table: Table, viewer: Viewer, params: 
 async def get_row(database: Database, table: Table, viewer: Viewer, row_id: str) -> Answer:
     """One visible row. Raises :class:`NotFound`."""
     values: list[object] = [uuid_of(table, row_id)]
-    sight = visible(viewer, table.resource, "r", values)
+    table, sight = look(table, viewer, values)
     row = await database.fetchrow(fill("get", table, sight), *values)
     if row is None:
         raise no_row(table)
-    return Answer(row["item"].encode(), 1, row["version"])
+    return Answer(row["item"].encode(), 1, row["version"] if "version" in table.columns else None)
 
 
 async def export_rows(database: Database, table: Table, viewer: Viewer) -> AsyncIterator[bytes]:
-    """Every visible row as a JSON object, oldest first, fetched a page at a time."""
-    sort, position = Sort(table.columns["created_at"], descending=False), None
-    limit = capped(viewer, MAX_LIMIT)
+    """Every visible row as a JSON object, oldest first (or by id), fetched a page at a time."""
+    position, limit = None, capped(viewer, MAX_LIMIT)
     while True:
         values: list[object] = []
-        sight = visible(viewer, table.resource, "r", values)
-        shape = page(table, sight, (), sort, position, limit, values)
+        narrow, sight = look(table, viewer, values)
+        sort = Sort(narrow.columns["created_at" if narrow.newest_first else "id"], descending=False)
+        shape = page(narrow, sight, (), sort, position, limit, values)
         rows = await database.fetch(page_sql("items", shape), *values)
         if not rows:
             return
         for row in rows:
             yield row["item"].encode()
         position = Position(rows[-1]["value"], rows[-1]["id"])
+
+
+def look(table: Table, viewer: Viewer, values: list[object]) -> tuple[Table, Sight]:
+    """Return the table as the viewer may know it, and which of its rows ``r`` are visible. All reads start here."""
+    sight = visible(viewer, table.resource, "r", values)
+    return shown(table, sight.columns), sight
 
 
 def capped(viewer: Viewer, limit: int) -> int:
@@ -119,6 +129,8 @@ def _search(table: Table, sight: Sight, at: int) -> str:
         weight=table.weight,
         budget=MAX_BYTES,
         visible=sight.predicate,
+        vector=table.vector,
+        order="r.created_at DESC, r.id DESC" if table.newest_first else "r.id",
         words=f"${at}::text",
         ranked=_RANKED,
         limit=f"${at + 1}::bigint",

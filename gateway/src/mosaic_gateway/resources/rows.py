@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from uuid import UUID
 
 from mosaic_gateway.resources import bulk, explain, read, write
@@ -21,10 +21,12 @@ class ResourceRows:
     Every method that takes a resource's name raises :class:`NotFound` for an unknown one.
     """
 
-    def __init__(self, database: Database, resources: Sequence[Resource], cursor_key: bytes) -> None:
+    def __init__(
+        self, database: Database, resources: Sequence[Resource], cursor_keys: Callable[[], Sequence[bytes]]
+    ) -> None:
         self._db = database
         self._tables = {resource.name: Table(resource) for resource in resources}
-        self._key = cursor_key
+        self._cursor_keys = cursor_keys  # as of now; the first one signs
 
     def names(self) -> tuple[str, ...]:
         """Names of the registered resources."""
@@ -36,7 +38,7 @@ class ResourceRows:
 
     async def list(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return one page: limit, cursor, sort and filters. Raises :class:`Malformed`."""
-        return await read.list_rows(self._db, self._key, self._table(resource), viewer, params)
+        return await read.list_rows(self._db, self._cursor_keys, self._table(resource), viewer, params)
 
     async def search(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return the best matches of ``q``, at most ``limit``. Raises :class:`Malformed`."""

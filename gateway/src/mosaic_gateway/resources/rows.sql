@@ -47,13 +47,13 @@ FROM (
             SELECT c.*, ts_rank(c.search_vector, q.query) AS rank
             FROM (SELECT websearch_to_tsquery('english', {words}) AS query) q
             CROSS JOIN LATERAL (
-                SELECT {raw}, r.search_vector FROM "{table}" r
-                WHERE r.search_vector @@ q.query AND {visible}
-                ORDER BY r.created_at DESC, r.id DESC LIMIT {ranked}
+                SELECT {raw}, {vector} AS search_vector FROM "{table}" r
+                WHERE ({vector}) @@ q.query AND {visible}
+                ORDER BY {order} LIMIT {ranked}
             ) c
         ) r
-        WINDOW w AS (ORDER BY r.rank DESC, r.created_at DESC, r.id DESC ROWS UNBOUNDED PRECEDING)
-        ORDER BY r.rank DESC, r.created_at DESC, r.id DESC LIMIT {limit}
+        WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
+        ORDER BY r.rank DESC, {order} LIMIT {limit}
     ) r
     WHERE r.n = 1 OR r.bytes <= {budget}
     ORDER BY r.n

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -60,11 +62,44 @@ class Table:
             for name, schema in _field_schemas(resource.model).items()
         }
         self.times = frozenset(n for n in self.fields if self.columns[n].sql_type == "timestamptz")
+        self._describe()
+
+    def _describe(self) -> None:
+        """What follows from the columns."""
         self.item = ", ".join(column.json_sql for column in self.columns.values())
         self.weight = " + ".join(
             ["0", *(each.weight_sql for each in self.columns.values() if not each.sortable)]
         )
         self.raw = ", ".join(f'r."{name}"' for name in self.columns)
+        self.search = tuple(name for name in self.resource.search if name in self.columns)
+        self.newest_first = (
+            "created_at" in self.columns
+        )  # else by id: the order must tell of no hidden column
+
+    @property
+    def vector(self) -> str:
+        """The text-search vector of row ``r``. The stored one also knows the words of hidden columns."""
+        if self.search == self.resource.search:
+            return "r.search_vector"
+        return " || ".join(
+            f"setweight(to_tsvector('english', coalesce(left(r.\"{name}\", 100000), '')), '{weight}')"
+            for name, weight in zip(self.resource.search, "A" + "B" * len(self.resource.search), strict=False)
+            if name in self.search
+        )
+
+
+@lru_cache(maxsize=256)
+def shown(table: Table, columns: frozenset[str] | None) -> Table:
+    """Return the table as if it had only these columns, for reads; None: all.
+
+    What is not there is in no item, no error, no order and no size, and no filter, sort or search knows it.
+    """
+    if columns is None:
+        return table
+    narrow = copy(table)
+    narrow.columns = {name: column for name, column in table.columns.items() if name in columns}
+    narrow._describe()
+    return narrow
 
 
 def _field_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:

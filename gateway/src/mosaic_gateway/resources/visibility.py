@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
@@ -12,7 +13,7 @@ from mosaic_hookspecs.types import GrantView, Resource, Viewer
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a viewer sees, as pieces of SQL about rows ``alias``. ``predicate`` is the whole rule.
+    """What a viewer sees, as pieces of SQL about rows ``alias``. ``predicate`` is the whole rule about rows.
 
     The pieces exist so that a sorted page can walk one index per way to a row instead of filtering all rows.
     """
@@ -21,6 +22,7 @@ class Sight:
     personal: str | None  # predicate of personal rows; None if they are closed to this viewer
     teams: str | None  # query of the ids of teams whose rows are open; None if no team's are
     shown: str  # predicate that further withholds single rows
+    columns: frozenset[str] | None  # the only ones of these rows that are there for the viewer; None: all
 
     @property
     def predicate(self) -> str:
@@ -35,13 +37,13 @@ def visible(viewer: Viewer, resource: Resource, alias: str, params: list[object]
     """Return what ``viewer`` sees of ``resource``, appending the values it needs to ``params``.
 
     ``alias`` is a row with the columns id, owner_id and team_id. Raises :class:`NotFound`, as for a resource
-    that does not exist, if a grant's scope does not reach it or it is not federable.
+    that does not exist, if a grant's scope does not reach it or has ended, or it is not federable.
     """
     at = len(params) + 1
     if isinstance(viewer, GrantView):
         return _granted(viewer, resource, alias, at, params)
     params.append(viewer.id)
-    return _sight(alias, at, personal=True, teams="all", exclusions=False)
+    return _sight(alias, at, personal=True, teams="all", exclusions=False, columns=None)
 
 
 def unknown_resource(name: str) -> NotFound:
@@ -51,7 +53,7 @@ def unknown_resource(name: str) -> NotFound:
 
 def _granted(view: GrantView, resource: Resource, alias: str, at: int, params: list[object]) -> Sight:
     scope = view.scope
-    if not (resource.federable and scope.allows(resource.name)):
+    if not (resource.federable and scope.allows(resource.name)) or scope.has_ended(datetime.now(UTC)):
         raise unknown_resource(resource.name)
     teams: Literal["all", "some", "none"] = "none"
     params.append(view.subject_id)
@@ -61,12 +63,25 @@ def _granted(view: GrantView, resource: Resource, alias: str, at: int, params: l
     elif scope.include_teams:
         teams = "some"
         params.append(scope.include_teams)
-    return _sight(alias, at, personal=scope.include_personal, teams=teams, exclusions=True)
+    return _sight(
+        alias,
+        at,
+        personal=scope.include_personal,
+        teams=teams,
+        exclusions=True,
+        columns=scope.columns(resource.name),
+    )
 
 
 @lru_cache(maxsize=256)
 def _sight(
-    alias: str, at: int, *, personal: bool, teams: Literal["all", "some", "none"], exclusions: bool
+    alias: str,
+    at: int,
+    *,
+    personal: bool,
+    teams: Literal["all", "some", "none"],
+    exclusions: bool,
+    columns: frozenset[str] | None,
 ) -> Sight:
     own = f"{alias}.team_id IS NULL AND {alias}.owner_id = ${at}::uuid"
     member = f"SELECT m.team_id FROM memberships m WHERE m.user_id = ${at}::uuid"  # noqa: S608 - at is ours
@@ -77,4 +92,5 @@ def _sight(
         personal=own if personal else None,
         teams=None if teams == "none" else member,
         shown=f"{alias}.id <> ALL(${at + 1}::uuid[])" if exclusions else "true",
+        columns=columns,
     )
