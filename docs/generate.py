@@ -24,6 +24,7 @@ from mosaic_gateway.config import Config
 from mosaic_gateway.health import Diagnosis
 from mosaic_gateway.refusals import REFUSALS
 from mosaic_hookspecs import PROJECT, errors, specs
+from mosaic_hookspecs.scope import Scope
 from mosaic_valkey.server import FAILURES, REPLIES
 
 DOCS = Path(__file__).parent
@@ -128,7 +129,7 @@ def shown_default(value: Any) -> str:
 def shown_type(kind: Any) -> str:
     """`str | None` for a union, `path` for a Path: what a person writes in the file."""
     names = {"Path": "path", "str": "text", "int": "integer", "float": "number", "bool": "true or false"}
-    names["SecretStr"] = "secret text"
+    names |= {"SecretStr": "secret text", "IPvAnyNetwork": "networks"}
     if typing.get_origin(kind) in (dict,):
         return "table"
     if typing.get_origin(kind) is typing.Literal:
@@ -201,6 +202,24 @@ def refusal_text(template: str) -> str:
     return re.sub(r"'?\{(\w+)[^}]*\}'?", r"*\1*", template)
 
 
+def scope_schema() -> str:
+    return json.dumps(Scope.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def scope() -> str:
+    """The page as it is written, with the table of keys from the schema between its marks."""
+    schema = Scope.model_json_schema()
+    rows = []
+    for name, key in schema["properties"].items():
+        default = "required" if name in schema["required"] else f"`{json.dumps(key['default'])}`"
+        rows.append([f"`{name}`", default, f"`{json.dumps(key['examples'][0])}`", key["description"]])
+    text = (DOCS / "reference" / "scope.md").read_text()
+    start, end = "<!-- keys -->\n", "<!-- end of keys -->\n"
+    before, _, rest = text.partition(start)
+    keys = table(["key", "unless given", "example", "meaning"], rows)
+    return f"{before}{start}\n{keys}\n\n{end}{rest.partition(end)[2]}"
+
+
 FILES = {
     "reference/hooks.md": hooks,
     "reference/cli.md": cli,
@@ -208,6 +227,8 @@ FILES = {
     "reference/config.schema.json": config_schema,
     "reference/doctor.schema.json": doctor_schema,
     "reference/errors.md": error_codes,
+    "reference/scope.md": scope,
+    "reference/scope.schema.json": scope_schema,
     "how-to/troubleshooting.md": troubleshooting,
 }
 

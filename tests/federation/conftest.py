@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ class Gateway:
     peer_port: int
     token: str = field(default="", repr=False)
     process: subprocess.Popen[bytes] | None = None
+    inside: tuple[str, ...] = ()  # a command that runs another one where the gateway is
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -55,12 +57,20 @@ class Gateway:
     def link(self) -> str:
         return f"https://127.0.0.1:{self.peer_port}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of its commands."""
+        return {**os.environ, "NO_COLOR": "1", **self.environment}
+
+    def mosaic(self, *command: str) -> list[str]:
+        """The command line of ``mosaic`` for this gateway."""
+        return [*self.inside, str(MOSAIC), "--config", str(self.config), *command]
+
     def run(self, *command: str, code: int = 0) -> str:
         """Run ``mosaic`` and return what it printed; it must exit with ``code``."""
         done = subprocess.run(
-            [MOSAIC, "--config", self.config, *command],
-            capture_output=True, text=True, check=False, timeout=90, env={**os.environ, "NO_COLOR": "1"},
-        )  # fmt: skip
+            self.mosaic(*command), capture_output=True, text=True, check=False, timeout=90, env=self.variables
+        )
         assert done.returncode == code, (
             f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         )
@@ -88,10 +98,10 @@ class Gateway:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [MOSAIC, "--config", self.config, "gateway", "start"], stdout=log, stderr=log
+                self.mosaic("gateway", "start"), stdout=log, stderr=log, env=self.variables
             )
         deadline = time.monotonic() + PATIENCE
-        while not self._ready():
+        while not self.is_ready():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
@@ -102,12 +112,10 @@ class Gateway:
             self.process.wait(30)
             self.process = None
 
-    def _ready(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.peer_port), 1):
-                return httpx.get(f"{self.public}/readyz", timeout=5).is_success
-        except (OSError, httpx.HTTPError):
-            return False
+    def is_ready(self) -> bool:
+        """Whether it serves: its listener for peers is bound before."""
+        ask = [*self.inside, "curl", "-fsS", "--max-time", "5", f"{self.public}/readyz"]
+        return subprocess.run(ask, capture_output=True, check=False).returncode == 0
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Pool]:
@@ -124,12 +132,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def make(parent: Path, name: str, **settings: Any) -> Gateway:
+def make(parent: Path, name: str, *init: str, inside: tuple[str, ...] = (), **settings: Any) -> Gateway:
     port, peer_port = free_ports(2)
-    made = Gateway(name, parent / name, port, peer_port)
-    options = ["--name", name, "--port", str(port), "--federation-port", str(peer_port), "--json"]
+    made = Gateway(name, parent / name, port, peer_port, inside=inside)
+    options = ["--name", name, "--port", str(port), "--federation-port", str(peer_port), *init]
     done = subprocess.run(
-        [MOSAIC, "gateway", "init", made.directory, *options], capture_output=True, text=True, check=True
+        [MOSAIC, "gateway", "init", made.directory, *options, "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     made.token = json.loads(done.stdout)["token"]
     made.config.write_text(json.dumps(json.loads(made.config.read_text()) | settings))
@@ -137,21 +148,29 @@ def make(parent: Path, name: str, **settings: Any) -> Gateway:
 
 
 @pytest.fixture(scope="session")
-def gateways() -> Iterator[tuple[Gateway, Gateway]]:
-    """``home`` and ``work``, running."""
+def new_gateway() -> Iterator[Callable[..., Gateway]]:
+    """Make gateways that are stopped and removed at the end."""
     parent = Path(tempfile.mkdtemp(prefix="mosaic-two-", dir="/tmp"))  # Postgres may run as another user
     parent.chmod(0o711)
     made: list[Gateway] = []
-    try:
-        made.append(make(parent, "home"))
-        made.append(make(parent, "work", workers=2))
-        for each in made:
-            each.start()
-        yield made[0], made[1]
-    finally:
-        for each in made:
-            each.stop()
-        shutil.rmtree(parent)
+
+    def new(name: str, *init: str, **options: Any) -> Gateway:
+        made.append(make(parent, name, *init, **options))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.stop()
+    shutil.rmtree(parent)
+
+
+@pytest.fixture(scope="session")
+def gateways(new_gateway: Callable[..., Gateway]) -> tuple[Gateway, Gateway]:
+    """``home`` and ``work``, running."""
+    home, work = new_gateway("home"), new_gateway("work", workers=2)
+    home.start()
+    work.start()
+    return home, work
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.serving import Endpoint, Limits, bind, serve
 from mosaic_hookspecs.protocols import Limiter
-from mosaic_hookspecs.types import DatabaseLocation, Finding, Listener, MigrationSet, Mount
+from mosaic_hookspecs.types import DatabaseLocation, Decision, Finding, Listener, MigrationSet, Mount, Rate
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
 from mosaic_tier_local.limiter import MemoryLimiter
@@ -59,7 +59,7 @@ async def services(pool: Pool) -> Services:
 
 
 def services_over(pool: Pool) -> Services:
-    return Services(ResourceRows(pool, list(workspace_resources()), CURSOR_KEY), Identities(pool))
+    return Services(ResourceRows(pool, list(workspace_resources()), lambda: [CURSOR_KEY]), Identities(pool))
 
 
 @pytest.fixture
@@ -114,6 +114,13 @@ async def fill(postgres: DatabaseLocation, location: DatabaseLocation) -> None:
     await connection.close()
 
 
+class RoomyLimiter(MemoryLimiter):
+    """For a client that asks without a token hundreds of times a minute on purpose."""
+
+    async def take(self, key: str, rate: Rate) -> Decision:
+        return await super().take(key, replace(rate, limit=rate.limit * 1000))
+
+
 @dataclass
 class Live:
     """The public application behind a real socket, and a user's token for it."""
@@ -135,7 +142,7 @@ def live(postgres: DatabaseLocation) -> Iterator[Live]:
         location = replace(postgres, database=f"live_{uuid4().hex}")
         await fill(postgres, location)
         async with open_pool(location) as pool:
-            services = services_over(pool)
+            services = replace(services_over(pool), limiter=RoomyLimiter())
             await services.identities.add_user("ada")
             team = await services.identities.add_team("alpha")
             await services.identities.add_member("alpha", "ada")

@@ -29,7 +29,10 @@ ROWS = 10  # of each resource: some are deleted on the way
 def schema_of_the_public_surface() -> Any:
     """Made from the document alone, which needs no database."""
     services = SimpleNamespace(
-        name="home", version="1.2.3", rows=ResourceRows(cast(Any, None), list(mosaic_resources()), b"")
+        name="home",
+        version="1.2.3",
+        rows=ResourceRows(cast(Any, None), list(mosaic_resources()), lambda: [b""]),
+        mounts=(),
     )
     config = SchemathesisConfig()
     project = config.projects.default

@@ -134,7 +134,7 @@ class Soil(BaseModel):
 
 
 async def test_the_examples_of_a_model_appear_and_fit_their_schemas(services, pool) -> None:
-    services.rows = ResourceRows(pool, [Resource("beds", Bed, "Beds of a garden")], b"k" * 32)
+    services.rows = ResourceRows(pool, [Resource("beds", Bed, "Beds of a garden")], lambda: [b"k" * 32])
     document = await (await public_app(services).test_client().get("/openapi.json")).get_json()
     paths, components = document["paths"], document["components"]
     body = paths["/v1/beds"]["post"]["requestBody"]["content"]["application/json"]
@@ -152,7 +152,7 @@ async def test_the_examples_of_a_model_appear_and_fit_their_schemas(services, po
 
 
 async def test_a_resource_without_text_has_no_search_in_the_document(services, pool) -> None:
-    services.rows = ResourceRows(pool, [Resource("beds", Bed, "Beds of a garden")], b"k" * 32)
+    services.rows = ResourceRows(pool, [Resource("beds", Bed, "Beds of a garden")], lambda: [b"k" * 32])
     document = await (await public_app(services).test_client().get("/openapi.json")).get_json()
     assert "/v1/beds/search" not in document["paths"]
     openapi.from_dict(document).validate()

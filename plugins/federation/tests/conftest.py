@@ -29,7 +29,7 @@ from mosaic_gateway.database import Pool
 from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
-from mosaic_gateway.sealing import Keyring
+from mosaic_gateway.sealing import Keyring, Keys
 from mosaic_hookspecs.types import MigrationSet, QueueTarget, StorageTarget, Tier
 from mosaic_migrations import CORE
 from mosaic_tier_local.cache import MemoryCache
@@ -96,9 +96,9 @@ async def world(pool: Pool, tmp_path: Path) -> AsyncIterator[World]:
     )
     gateway.authorities = [EmbeddedCA(PluginHost(gateway, "embedded_ca"))]
     gateway.sinks = [Writer(PluginHost(gateway, "audit"))]
-    gateway.database, gateway.sealer = pool, Keyring("k1", {"k1": b"s" * 32})
+    gateway.database, gateway.sealer = pool, Keyring(Keys("k1", {"k1": b"s" * 32}))
     gateway.identity = identities = Identities(pool)
-    gateway.rows = ResourceRows(pool, gateway.resources, b"c" * 32)
+    gateway.rows = ResourceRows(pool, gateway.resources, lambda: [b"c" * 32])
     gateway.limiter = MemoryLimiter()
     host = PluginHost(gateway, "federation")
     ada = (await identities.add_user("ada")).id

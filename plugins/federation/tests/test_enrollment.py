@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mosaic_federation.certificates import revocation_job
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.keys import new_key, signing_request
 from mosaic_federation.oids import read_claims
 from mosaic_federation.routes import enrollment_routes
+from mosaic_federation.settings import DEFAULT_ARC
 from mosaic_gateway.http import listener_app
-from mosaic_hookspecs.errors import Gone, Invalid, NotFound, Unavailable
+from mosaic_hookspecs.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from mosaic_hookspecs.types import Mount
 
 
@@ -56,27 +60,58 @@ async def test_looking_consumes_nothing_and_tells_what_is_offered(world: Any) ->
     await redeem(enrollment, token_of(offer))
 
 
-async def test_fifty_at_once_in_four_processes_give_exactly_one_certificate(world: Any) -> None:
-    token = token_of(await world.offer())
+async def test_a_thousand_at_once_in_four_processes_give_exactly_one_certificate(world: Any) -> None:
+    offer = await world.offer()
     processes = [Enrollment(world.host) for _ in range(4)]
-    outcomes = await asyncio.gather(
-        *(redeem(processes[i % 4], token) for i in range(50)), return_exceptions=True
-    )
+    csr = signing_request(new_key())
+    async with asyncio.timeout(60):
+        outcomes = await asyncio.gather(
+            *(redeem(processes[i % 4], token_of(offer), csr) for i in range(1000)), return_exceptions=True
+        )
     assert sum(isinstance(outcome, dict) for outcome in outcomes) == 1
-    assert sum(isinstance(outcome, Gone) for outcome in outcomes) == 49
+    assert sum(isinstance(outcome, Gone) for outcome in outcomes) == 999
     assert await world.pool.fetchval("SELECT count(*) FROM embedded_ca_certificates") == 1
+    assert (await world.grants.show(offer.grant.id)).status == "quarantined"
 
 
-async def test_a_replay_is_gone_and_on_record(world: Any) -> None:
+async def test_a_replay_is_gone_and_quarantines_the_grant_and_is_on_record(world: Any) -> None:
     offer = await world.offer()
     await redeem(Enrollment(world.host), token_of(offer))
-    for attempt in (
-        redeem(Enrollment(world.host), token_of(offer)),
-        Enrollment(world.host).offer(token_of(offer)),
-    ):
+    for _ in range(2):
         with pytest.raises(Gone, match="used already"):
-            await attempt
-    assert await world.audit() == [("enroll", "", "ok"), ("enroll", "", "gone")]
+            await redeem(Enrollment(world.host), token_of(offer))
+    assert await world.audit() == [
+        ("enroll", "", "ok"),
+        ("enroll", "", "quarantined"),
+        ("enroll", "", "gone"),
+    ]
+    grant = await world.grants.show(offer.grant.id)
+    assert (grant.status, grant.version) == ("quarantined", 3)
+    [*_, last] = await world.grants.history(grant.id)
+    assert (last.change, last.actor, last.reason) == (
+        "quarantined",
+        "gateway",
+        "its enrollment URL was used a second time",
+    )
+
+
+async def test_a_look_at_a_spent_url_quarantines_nothing(world: Any) -> None:
+    offer = await world.offer()
+    await redeem(Enrollment(world.host), token_of(offer))
+    with pytest.raises(Gone, match="used already"):
+        await Enrollment(world.host).offer(token_of(offer))
+    assert (await world.grants.show(offer.grant.id)).status == "active"
+
+
+async def test_looks_and_guesses_are_on_record_but_do_not_fill_the_disk(world: Any) -> None:
+    token, enrollment = token_of(await world.offer()), Enrollment(world.host)
+    for _ in range(30):
+        await enrollment.offer(token)
+    for number in range(80):
+        with pytest.raises(NotFound):
+            await enrollment.offer(f"{number:043}")
+    counted = Counter(await world.audit())
+    assert counted == {("offer", "", "ok"): 20, ("offer", "", "not-found"): 60}
 
 
 async def test_a_lapsed_or_revoked_offer_is_gone(world: Any) -> None:
@@ -98,7 +133,7 @@ async def test_an_offer_whose_subject_is_gone_is_gone_and_its_redemption_on_reco
         with pytest.raises(Gone, match="subject") as caught:
             await attempt
         assert str(world.ada) not in str(caught.value)
-    assert await world.audit() == [("enroll", "", "gone")]
+    assert await world.audit() == [("enroll", "", "gone"), ("offer", "", "gone")]
     assert await world.pool.fetchval("SELECT count(*) FROM embedded_ca_certificates") == 0
 
 
@@ -134,6 +169,74 @@ async def test_an_authority_that_is_down_leaves_the_token_unspent(
     await redeem(Enrollment(world.host), token_of(offer))
 
 
+async def test_an_authority_that_hangs_holds_no_connection_and_leaves_the_token_unspent(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers = [await world.offer() for _ in range(20)]
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.host.authority(), "issue_client", hang)
+        patch.setattr("mosaic_federation.enrollment._PATIENCE", 1.0)
+        redeeming = [asyncio.create_task(redeem(Enrollment(world.host), token_of(o))) for o in offers]
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(0.3):
+            assert await world.pool.fetchval("SELECT 1") == 1
+        outcomes = await asyncio.gather(*redeeming, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    assert await spent(world) == 0
+    await redeem(Enrollment(world.host), token_of(offers[0]))
+
+
+async def test_a_redemption_that_was_cancelled_leaves_the_token_unspent(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = token_of(await world.offer())
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.host.authority(), "issue_client", hang)
+        task = asyncio.create_task(redeem(Enrollment(world.host), token))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(5):
+        await redeem(Enrollment(world.host), token)
+
+
+async def test_the_claim_of_a_process_that_died_lapses(world: Any) -> None:
+    token = token_of(await world.offer())
+    await world.pool.execute(
+        "UPDATE federation_enrollment_tokens "
+        "SET claim = gen_random_uuid(), claimed_until = now() + interval '1 second'"
+    )
+    started = asyncio.get_running_loop().time()
+    await redeem(Enrollment(world.host), token)
+    assert asyncio.get_running_loop().time() - started > 0.8
+
+
+async def test_an_authority_that_signs_other_ids_than_asked_spends_nothing(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, authority = await world.offer(), world.host.authority()
+    sign = authority.issue_client
+
+    async def elsewhere(csr: bytes, **ids: Any) -> Any:
+        return await sign(csr, **(ids | {"oid_arc": "1.3.6.1.4.1.32473"}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(authority, "issue_client", elsewhere)
+        with pytest.raises(Unavailable, match="not set up for this gateway"):
+            await redeem(Enrollment(world.host), token_of(offer))
+    assert await spent(world) == 0
+    await redeem(Enrollment(world.host), token_of(offer))
+
+
 async def test_without_an_audit_row_no_certificate_leaves_and_the_token_stays(world: Any) -> None:
     offer = await world.offer()
     await world.pool.execute("ALTER TABLE federation_audit_log RENAME TO elsewhere")
@@ -159,9 +262,112 @@ async def test_a_spoofing_request_yields_the_grants_own_ids(world: Any) -> None:
     csr = request.sign(new_key(), hashes.SHA256()).public_bytes(Encoding.PEM)
     answer = await redeem(Enrollment(world.host), token_of(offer), csr)
     leaf = x509.load_pem_x509_certificate(answer["chain"].encode())
-    claims = read_claims(leaf.public_bytes(Encoding.DER))
+    claims = read_claims(leaf.public_bytes(Encoding.DER), DEFAULT_ARC)
     assert (claims.grant_id, claims.subject_id) == (offer.grant.id, world.ada)
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+async def test_what_is_withheld_is_told_by_no_id(world: Any) -> None:
+    row = "0b9f6c1e-2a51-4c0e-9d27-6f1f0a3b8c4d"
+    offer = await world.offer(exclude=(f"tasks/{row}", "notes"))
+    seen = await Enrollment(world.host).offer(token_of(offer))
+    assert row not in str(seen)
+    assert "notes" not in str(seen)
+    assert seen["scope"]["rows_withheld"] is True
+    assert "some single rows are withheld" in seen["scope_in_words"]
+    issued = await redeem(Enrollment(world.host), token_of(offer))
+    assert row not in str(issued)
+
+
+# Enrolling anew
+
+
+async def test_a_new_url_replaces_the_certificate_in_the_moment_it_is_redeemed(world: Any) -> None:
+    first = await world.offer()
+    await redeem(Enrollment(world.host), token_of(first))
+    before = await world.grants.show(first.grant.id)
+    second = await world.grants.new_url(first.grant.id, actor="test")
+    assert await world.grants.show(first.grant.id) == replace(before, version=3)
+    await redeem(Enrollment(world.host), token_of(second))
+    after = await world.grants.show(first.grant.id)
+    assert (after.status, after.activated_at) == ("active", before.activated_at)
+    assert after.serial != before.serial
+    valid = await world.pool.fetch("SELECT serial FROM embedded_ca_certificates WHERE revoked_at IS NULL")
+    assert [row["serial"] for row in valid] == [after.serial]
+    changes = [change.change for change in await world.grants.history(first.grant.id)]
+    assert changes == ["created", "enrolled", "reissued", "enrolled"]
+
+
+async def test_of_several_new_urls_only_the_last_can_be_used(world: Any) -> None:
+    first = await world.offer()
+    urls = [first, *[await world.grants.new_url(first.grant.id, actor="test") for _ in range(3)]]
+    for url in urls[:-1]:
+        with pytest.raises(Gone, match="expired"):
+            await redeem(Enrollment(world.host), token_of(url))
+    await redeem(Enrollment(world.host), token_of(urls[-1]))
+    assert (await world.grants.show(first.grant.id)).status == "active"
+
+
+async def test_a_new_url_made_while_the_old_one_is_being_redeemed_wins(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, authority = await world.offer(), world.host.authority()
+    sign, seconds = authority.issue_client, []
+
+    async def meanwhile(csr: bytes, **ids: Any) -> Any:
+        seconds.append(await world.grants.new_url(first.grant.id, actor="test"))
+        return await sign(csr, **ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(authority, "issue_client", meanwhile)
+        with pytest.raises(Gone, match="taken back"):
+            await redeem(Enrollment(world.host), token_of(first))
+    await redeem(Enrollment(world.host), token_of(seconds[0]))
+    query = "SELECT count(*) FROM embedded_ca_certificates WHERE revoked_at IS NULL"
+    assert await world.pool.fetchval(query) == 1
+
+
+async def test_a_replay_of_a_url_whose_certificate_was_replaced_quarantines_nothing(world: Any) -> None:
+    first = await world.offer()
+    await redeem(Enrollment(world.host), token_of(first))
+    second = await world.grants.new_url(first.grant.id, actor="test")
+    await redeem(Enrollment(world.host), token_of(second))
+    with pytest.raises(Gone):
+        await redeem(Enrollment(world.host), token_of(first))
+    assert (await world.grants.show(first.grant.id)).status == "active"
+    with pytest.raises(Gone):
+        await redeem(Enrollment(world.host), token_of(second))
+    assert (await world.grants.show(first.grant.id)).status == "quarantined"
+
+
+async def test_a_key_is_certified_once(world: Any) -> None:
+    csr = signing_request(new_key())
+    await redeem(Enrollment(world.host), token_of(await world.offer()), csr)
+    second = await world.offer()
+    with pytest.raises(Conflict, match="this key has a certificate already"):
+        await redeem(Enrollment(world.host), token_of(second), csr)
+    assert await spent(world) == 1
+    await redeem(Enrollment(world.host), token_of(second))
+
+
+async def test_an_authority_that_was_down_is_told_later_what_has_ended(
+    world: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await world.offer()
+    await redeem(Enrollment(world.host), token_of(first))
+    second = await world.grants.new_url(first.grant.id, actor="test")
+
+    async def down(*_: object) -> None:
+        raise Unavailable("the authority is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.host.authority(), "revoke", down)
+        await redeem(Enrollment(world.host), token_of(second))
+    assert "not yet revoked" in caplog.text
+    query = "SELECT count(*) FROM embedded_ca_certificates WHERE revoked_at IS NULL"
+    assert await world.pool.fetchval(query) == 2
+    await revocation_job(world.host).run({})
+    assert await world.pool.fetchval(query) == 1
 
 
 # Over HTTP, as a stranger with the URL sees it
@@ -226,3 +432,15 @@ async def test_statuses_over_http_and_no_token_in_answers_or_logs(
     for answer in answers:
         assert token not in await answer.get_data(as_text=True)
     assert token not in caplog.text
+
+
+async def test_one_url_is_asked_for_only_so_often_whatever_the_address(world: Any) -> None:
+    token, http = token_of(await world.offer()), client(world)
+    statuses = []
+    for number in range(70):
+        answer = await http.get(
+            f"/federation/v1/enroll/{token}", scope_base={"client": (f"10.0.0.{number}", 1)}
+        )
+        statuses.append(answer.status_code)
+    assert statuses == [200] * 60 + [429] * 10
+    assert "enrollment-url" in answer.headers["RateLimit"]

@@ -22,7 +22,7 @@ LATE = "UPDATE federation_enrollment_tokens SET expires_at = now() - make_interv
 
 
 async def run_job(world: Any) -> None:
-    (job,) = mosaic_jobs(world.host)
+    [job] = [one for one in mosaic_jobs(world.host) if one.name == "federation.expire"]
     await job.run({})
 
 
@@ -63,6 +63,16 @@ async def test_an_enrollment_url_that_was_missed_is_still_told_so_for_a_month(wo
             token, csr=signing_request(new_key()), name="home", request_id="r"
         )
     await world.pool.execute(LATE, offer.grant.id, 31 * 24 * 60)
+    await run_job(world)
+    assert await world.pool.fetchval("SELECT count(*) FROM federation_enrollment_tokens") == 0
+
+
+async def test_the_url_of_a_certificate_in_use_is_never_forgotten(world: Any) -> None:
+    grant_id, _ = await world.enrolled()
+    await world.pool.execute(LATE, grant_id, 400 * 24 * 60)
+    await run_job(world)
+    assert await world.pool.fetchval("SELECT count(*) FROM federation_enrollment_tokens") == 1
+    await world.grants.revoke(grant_id, actor="test")
     await run_job(world)
     assert await world.pool.fetchval("SELECT count(*) FROM federation_enrollment_tokens") == 0
 

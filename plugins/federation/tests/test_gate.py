@@ -121,7 +121,7 @@ async def test_another_grants_certificate_opens_nothing(world: Any, ask: Ask) ->
     grant_y, _ = await world.enrolled()
     csr = signing_request(new_key())
     issued = await world.host.authority().issue_client(
-        csr, grant_id=grant_y, subject_id=world.ada, not_after=tomorrow()
+        csr, grant_id=grant_y, subject_id=world.ada, oid_arc="1.3.6.1.4.1.99999", not_after=tomorrow()
     )
     certificate = x509.load_pem_x509_certificate(issued.chain).public_bytes(Encoding.DER)
     status, problem = await ask("tasks", certificate)
@@ -133,7 +133,7 @@ async def test_ids_that_do_not_match_the_grant_open_nothing(world: Any, ask: Ask
     grant_id, _ = await world.enrolled()
     ids = {"grant_id": grant_id, "subject_id": world.ada} | {f"{which}_id": uuid4()}
     issued = await world.host.authority().issue_client(
-        signing_request(new_key()), **ids, not_after=tomorrow()
+        signing_request(new_key()), **ids, oid_arc="1.3.6.1.4.1.99999", not_after=tomorrow()
     )
     await world.pool.execute("UPDATE federation_grants SET serial = $1", issued.serial)
     certificate = x509.load_pem_x509_certificate(issued.chain).public_bytes(Encoding.DER)

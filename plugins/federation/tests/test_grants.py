@@ -45,13 +45,14 @@ async def test_the_token_is_in_no_table_and_no_repr(world: Any) -> None:
     [
         ({"resources": ("tasks", "note")}, "scope.resources[1]", "did you mean 'notes'?"),
         ({"resources": ("users",)}, "scope.resources[0]", "known: notes, tasks"),
-        ({"exclude": ("task/x",)}, "scope.excluded_resources[0]", "did you mean 'tasks'?"),
-        ({"exclude": ("tasks/x",)}, "scope.excluded_resources[0]", "pattern"),
+        ({"exclude": ("task/x",)}, "scope.excluded_resources[0]", "a resource/row-id"),
+        ({"exclude": ("task",)}, "scope.excluded_resources[0]", "did you mean 'tasks'?"),
+        ({"exclude": ("tasks/x",)}, "scope.excluded_resources[0]", "a resource/row-id"),
         ({"teams": ("garden",)}, "scope.include_teams[0]", "no team of the subject"),
         ({"max_rows": 0}, "scope.max_rows_per_query", "greater than or equal"),
         ({"personal": False}, "scope", "shares nothing"),
         ({"resources": ("tasks",), "exclude": ("tasks",)}, "scope", "shares nothing"),
-        ({"resources": ()}, "scope.resources", "at least 1"),
+        ({"resources": ()}, "scope.resources", "required"),
     ],
 )
 async def test_a_wrong_scope_is_refused_with_the_place(world: Any, scope: Any, where: str, says: str) -> None:

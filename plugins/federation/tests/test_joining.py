@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from aiohttp import web
@@ -21,12 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_embedded_ca.certificates import make_client, make_root, make_server
 from mosaic_federation.enrollment import Enrollment
-from mosaic_federation.enrollment_url import read_url
-from mosaic_federation.joining import fetch_offer, hear_from, join
+from mosaic_federation.enrollment_url import check_fingerprint, read_url
+from mosaic_federation.joining import hear_from, join, look
+from mosaic_federation.joins import Join, Joins
 from mosaic_federation.keys import key_pem, new_key, signing_request
 from mosaic_federation.links import links_of, tell_removed
 from mosaic_federation.peers import Peers
-from mosaic_hookspecs.errors import Conflict, Gone, Malformed, MosaicError, NotFound, Unavailable
+from mosaic_hookspecs.errors import Conflict, Forbidden, Gone, Malformed, MosaicError, NotFound, Unavailable
 from mosaic_hookspecs.testing.queues import until
 
 TOKEN = "t" * 43
@@ -88,13 +89,18 @@ class Other:
     """The gateway at the other end: it answers truly, but for what a test changes."""
 
     world: Any
+    port: int = 0
     url: str = ""
     grant_id: str = ""
     change_offer: Callable[[dict[str, Any]], Any] = field(default=lambda offer: offer)
     change_answer: Callable[[dict[str, Any], bytes], Any] = field(default=lambda answer, csr: answer)
+    post_as: Callable[[web.Request], Any] | None = None
 
     async def get(self, request: web.Request) -> web.Response:
-        offer = await Enrollment(self.world.host).offer(request.match_info["token"])
+        try:
+            offer = await Enrollment(self.world.host).offer(request.match_info["token"])
+        except MosaicError as error:
+            return web.json_response({"detail": error.detail, "remedy": error.remedy}, status=error.status)
         return self._response(self.change_offer(offer))
 
     async def post(self, request: web.Request) -> web.Response:
@@ -103,6 +109,19 @@ class Other:
             request.match_info["token"], csr=csr, name="home", request_id="r"
         )
         return self._response(self.change_answer(answer, csr))
+
+    async def new_offer(self) -> None:
+        """Offer another grant."""
+        offer = await self.world.offer()
+        self.grant_id = str(offer.grant.id)
+        self._is_at(offer)
+
+    async def new_url(self) -> None:
+        """Offer the grant anew."""
+        self._is_at(await self.world.grants.new_url(UUID(self.grant_id), actor="test"))
+
+    def _is_at(self, offer: Any) -> None:
+        self.url = offer.url.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.port}")
 
     def _response(self, body: Any) -> web.Response:
         return body if isinstance(body, web.Response) else web.json_response(body)
@@ -113,21 +132,25 @@ async def other(world: Any) -> AsyncIterator[Other]:
     made = Other(world)
     app = web.Application()
     path = "/federation/v1/enroll/{token}"
-    app.add_routes([web.get(path, made.get), web.post(path, made.post)])
+
+    async def post(request: web.Request) -> web.Response:
+        answer: web.Response = await (made.post_as or made.post)(request)
+        return answer
+
+    app.add_routes([web.get(path, made.get), web.post(path, post)])
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    offer = await world.offer()
-    made.grant_id = str(offer.grant.id)
-    made.url = offer.url.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    made.port = runner.addresses[0][1]
+    await made.new_offer()
     yield made
     await runner.cleanup()
 
 
 async def enroll(other: Other, name: str = "work") -> Any:
     url = read_url(other.url)
-    offered = await fetch_offer(url)
+    offered, _ = await look(other.world.host, url)
     return await join(other.world.host, url, offered, name=name, readers="admins", actor="test")
 
 
@@ -142,7 +165,8 @@ def pem(certificate: Any) -> str:
 def issued_by(root: Any, csr: bytes, grant_id: Any, subject_id: Any) -> str:
     key: Any = x509.load_pem_x509_csr(csr).public_key()
     until = datetime.now(UTC) + timedelta(hours=1)
-    return pem(make_client(root, key, grant_id=grant_id, subject_id=subject_id, not_after=until))
+    ids = {"grant_id": grant_id, "subject_id": subject_id, "oid_arc": "1.3.6.1.4.1.99999"}
+    return pem(make_client(root, key, **ids, not_after=until))
 
 
 async def authority_root(world: Any) -> Any:
@@ -172,6 +196,7 @@ async def false_answers(world: Any) -> dict[str, Change]:
         "no certificate": lambda a, _: a | {"chain": ""},
         "a plain link": lambda a, _: a | {"url": "http://127.0.0.1:1"},
         "no JSON": lambda _a, _: web.Response(text="<html>"),
+        "another address than offered": lambda a, _: a | {"url": "https://127.0.0.2:8443"},
         "a port that cannot be": lambda a, _: a | {"url": "https://127.0.0.1:99999"},
         "an address with a NUL": lambda a, _: a | {"url": "https://127.0.0.1\x00"},
         "a scope with a NUL": lambda a, _: a | {"scope": {"resources": ["\x00"]}},
@@ -191,6 +216,7 @@ async def false_answers(world: Any) -> dict[str, Change]:
         ("no certificate", "does not verify"),
         ("a plain link", "not answer like a gateway"),
         ("no JSON", "not answer like a gateway"),
+        ("another address than offered", "another address"),
         ("a port that cannot be", "not answer like a gateway"),
         ("an address with a NUL", "not answer like a gateway"),
         ("a scope with a NUL", "not answer like a gateway"),
@@ -203,8 +229,9 @@ async def test_a_false_answer_leaves_nothing_behind_and_says_what_to_do(
     other.change_answer = (await false_answers(other.world))[what]
     with pytest.raises(MosaicError, match=says) as caught:
         await enroll(other)
-    assert other.grant_id in caught.value.remedy
+    assert f"grant reissue {other.grant_id}" in caught.value.remedy
     assert await Peers(other.world.pool).all() == []
+    assert await Joins(other.world.pool).all() == []
 
 
 async def test_an_offer_of_another_authority_is_refused_before_the_token_is_used(other: Other) -> None:
@@ -248,8 +275,11 @@ async def test_a_refusal_is_told_in_the_others_words_made_harmless(other: Other)
 async def test_a_name_that_is_taken_is_refused_before_the_token_is_used(other: Other) -> None:
     with pytest.raises(Unavailable):
         await enroll(other)  # its listener is not there: it stays pending
-    with pytest.raises(Conflict):
-        await join(other.world.host, read_url(other.url), None, name="work", readers="admins", actor="test")
+    await other.new_offer()
+    with pytest.raises(Conflict, match="there is a peer 'work' already"):
+        await enroll(other)
+    assert (await other.world.grants.all())[1].status == "pending"
+    assert await Joins(other.world.pool).all() == []
 
 
 async def test_a_peer_that_was_not_reached_is_kept_pending_and_can_be_removed(other: Other) -> None:
@@ -309,7 +339,9 @@ async def test_what_listens_there_but_is_no_gateway_is_explained(other: Other) -
 
 
 async def test_a_host_that_dns_cannot_hold_is_said_to_be_out_of_reach(other: Other) -> None:
-    other.change_answer = lambda answer, _: answer | {"url": f"https://{'x' * 64}.example"}
+    elsewhere = {"url": f"https://{'x' * 64}.example"}
+    other.change_offer = lambda offer: offer | elsewhere
+    other.change_answer = lambda answer, _: answer | elsewhere
     with pytest.raises(Unavailable, match="cannot be reached"):
         await enroll(other)
 
@@ -333,7 +365,7 @@ async def test_another_authoritys_listener_is_not_believed(other: Other, tmp_pat
     with pytest.raises(Unavailable):
         await enroll(other)
     async with impostor(other.world, another_root(), tmp_path):
-        with pytest.raises(Unavailable, match="does not verify: unable to get local issuer certificate"):
+        with pytest.raises(Unavailable, match="does not come from the pinned authority"):
             await hear_from(other.world.host, "work")
 
 
@@ -345,5 +377,112 @@ async def test_an_authority_slipped_in_behind_the_pinned_one_is_not_believed(
     with pytest.raises(Unavailable, match="nothing listens"):
         await enroll(other)
     async with impostor(other.world, stranger, tmp_path):
-        with pytest.raises(Unavailable, match="does not verify: unable to get local issuer certificate"):
+        with pytest.raises(Unavailable, match="does not come from the pinned authority"):
             await hear_from(other.world.host, "work")
+
+
+# Cut short, and enrolling anew
+
+
+async def test_the_key_is_kept_sealed_before_it_is_sent_to_be_signed(other: Other) -> None:
+    seen: list[Any] = []
+
+    async def post(request: web.Request) -> web.Response:
+        seen.append(await other.world.pool.fetchrow("SELECT * FROM federation_joins"))
+        return await Other.post(other, request)
+
+    other.post_as = post
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+    [kept] = seen
+    assert b"PRIVATE KEY" not in kept["sealed_key"]
+    assert TOKEN not in str(kept)
+    [peer] = await Peers(other.world.pool).all()
+    assert (peer.id, peer.sealed_key) == (kept["id"], kept["sealed_key"])
+    assert await Joins(other.world.pool).all() == []
+
+
+async def test_an_answer_that_never_came_is_explained_when_the_url_is_tried_again(other: Other) -> None:
+    async def cut(request: web.Request) -> web.Response:
+        await Other.post(other, request)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    other.post_as = cut
+    with pytest.raises(Unavailable, match="closed the connection"):
+        await enroll(other)
+    [join] = await Joins(other.world.pool).all()
+    assert (join.name, join.failed) == ("work", True)
+    with pytest.raises(Gone, match="used already") as caught:
+        await enroll(other)
+    assert "we used it ourselves, as 'work'" in caught.value.remedy
+    assert f"grant reissue {other.grant_id}" in caught.value.remedy
+    assert (await other.world.grants.all())[0].status == "active"  # to look again trips no wire
+    await other.new_url()
+    other.post_as = None
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+    assert [peer.name for peer in await Peers(other.world.pool).all()] == ["work"]
+    assert await Joins(other.world.pool).all() == []
+
+
+async def test_an_enrollment_under_way_is_not_disturbed_by_another_of_its_name(other: Other) -> None:
+    url = read_url(other.url)
+    offered, _ = await look(other.world.host, url)
+    join_of = Join(uuid4(), "work", "work", "x", uuid4(), b"h" * 32, b"", "test")
+    await Joins(other.world.pool).begin(join_of)
+    with pytest.raises(Conflict, match="is under way"):
+        await join(other.world.host, url, offered, name="work", readers=None, actor="test")
+    await other.world.pool.execute("UPDATE federation_joins SET started_at = now() - interval '61 seconds'")
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+
+
+async def test_a_new_url_of_a_grant_renews_its_peer_in_place(other: Other) -> None:
+    world = other.world
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other, "their-work")
+    [before] = await Peers(world.pool).all()
+    await other.new_url()
+    _, renewed = await look(world.host, read_url(other.url))
+    assert renewed == before
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await join(world.host, read_url(other.url), _, name=None, readers=None, actor="test")
+    [after] = await Peers(world.pool).all()
+    assert (after.name, after.readers, after.grant_id) == ("their-work", "admins", before.grant_id)
+    assert after.serial != before.serial
+    assert after.serial == (await world.grants.show(after.grant_id)).serial
+    query = "SELECT sealed_key, state FROM federation_peers WHERE id = $1"
+    assert tuple(await world.pool.fetchrow(query, before.id)) == (None, "removed")
+
+
+async def test_an_offer_of_the_same_grant_from_elsewhere_renews_nothing(other: Other) -> None:
+    with pytest.raises(Unavailable, match="nothing listens"):
+        await enroll(other)
+    await other.new_url()
+    other.change_offer = lambda offer: offer | {"url": "https://127.0.0.2:8443"}
+    with pytest.raises(Conflict, match=r"https://127\.0\.0\.2:8443") as caught:
+        await enroll(other)
+    assert "peer remove work" in caught.value.remedy
+    [peer] = await Peers(other.world.pool).all()
+    assert peer.url == "https://127.0.0.1:8443"
+
+
+async def test_a_certificate_under_another_arc_than_offered_is_refused(other: Other) -> None:
+    other.change_offer = lambda offer: offer | {"oid_arc": "1.3.6.1.4.1.32473.7"}
+    with pytest.raises(MosaicError, match="0 times a grant id"):
+        await enroll(other)
+    assert await Peers(other.world.pool).all() == []
+
+
+def test_an_expected_fingerprint_is_compared_however_it_is_written() -> None:
+    url = read_url(f"https://work.example/federation/v1/enroll/{TOKEN}#ca={PIN}")
+    colons = ":".join(PIN[i : i + 2] for i in range(0, 64, 2)).upper()
+    for same in (PIN, colons, f" {PIN}\n"):
+        check_fingerprint(url, same)
+    with pytest.raises(Forbidden, match="not the expected one"):
+        check_fingerprint(url, "b" + PIN[1:])
+    for none in ("", PIN[:-1], "sha256:" + PIN):
+        with pytest.raises(Malformed):
+            check_fingerprint(url, none)

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaic_federation.oids import GRANT_ID, SUBJECT_ID, read_claims
+from mosaic_federation.oids import read_claims
+from mosaic_federation.settings import DEFAULT_ARC
 from mosaic_hookspecs.errors import Forbidden
 
+GRANT_ID, SUBJECT_ID = f"{DEFAULT_ARC}.1", f"{DEFAULT_ARC}.2"
 KEY = ec.generate_private_key(ec.SECP256R1())
 GOOD = b"0b9f6c1e-2a51-4c0e-9d27-6f1f0a3b8c4d"  # fixed: it is in the names of tests
 
@@ -41,7 +43,8 @@ def certificate(*names: tuple[str, bytes], sans: bool = True) -> bytes:
 @given(grant=st.uuids(), subject=st.uuids())
 def test_both_ids_and_the_serial_are_read(grant: UUID, subject: UUID) -> None:
     claims = read_claims(
-        certificate((SUBJECT_ID, utf8(str(subject).encode())), (GRANT_ID, utf8(str(grant).encode())))
+        certificate((SUBJECT_ID, utf8(str(subject).encode())), (GRANT_ID, utf8(str(grant).encode()))),
+        DEFAULT_ARC,
     )
     assert (claims.grant_id, claims.subject_id, claims.serial) == (grant, subject, "abc")
 
@@ -63,7 +66,7 @@ def test_both_ids_and_the_serial_are_read(grant: UUID, subject: UUID) -> None:
 def test_an_id_in_any_other_spelling_is_refused(oid: str, value: bytes) -> None:
     other = SUBJECT_ID if oid == GRANT_ID else GRANT_ID
     with pytest.raises(Forbidden):
-        read_claims(certificate((oid, value), (other, utf8(GOOD))))
+        read_claims(certificate((oid, value), (other, utf8(GOOD))), DEFAULT_ARC)
 
 
 @pytest.mark.parametrize(
@@ -79,15 +82,23 @@ def test_an_id_in_any_other_spelling_is_refused(oid: str, value: bytes) -> None:
 )
 def test_each_id_must_be_there_exactly_once(names: list[tuple[str, bytes]]) -> None:
     with pytest.raises(Forbidden):
-        read_claims(certificate(*names))
+        read_claims(certificate(*names), DEFAULT_ARC)
 
 
 @given(der=st.binary(max_size=300))
 def test_no_bytes_crash_the_reader(der: bytes) -> None:
     with pytest.raises(Forbidden):
-        read_claims(der)
+        read_claims(der, DEFAULT_ARC)
 
 
 def test_a_certificate_without_alternative_names_is_refused() -> None:
     with pytest.raises(Forbidden):
-        read_claims(certificate(sans=False))
+        read_claims(certificate(sans=False), DEFAULT_ARC)
+
+
+def test_ids_below_another_arc_are_none() -> None:
+    der = certificate((GRANT_ID, utf8(GOOD)), (SUBJECT_ID, utf8(GOOD)))
+    assert str(read_claims(der, DEFAULT_ARC).grant_id) == GOOD.decode()
+    for arc in ("1.3.6.1.4.1.9999", "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.32473.7"):
+        with pytest.raises(Forbidden, match="0 times"):
+            read_claims(der, arc)

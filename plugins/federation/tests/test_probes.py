@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mosaic_federation.joins import Join, Joins
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.probes import certificate_probes
 from mosaic_federation.server_identity import listener_tls
@@ -38,10 +39,13 @@ async def add_peer(world: World, name: str, *, age: float, life: float = 24) -> 
     fields: dict[str, Any] = {
         "id": uuid4(), "name": name, "state": "pending", "gateway": name, "url": "https://x", "grant_id": uuid4(),
         "subject_id": uuid4(), "subject": "ada", "scope": {}, "ca": b"", "chain": chain(start, end),
-        "sealed_key": b"", "serial": "1", "not_after": end, "readers": "admins", "added_by": "test",
+        "sealed_key": b"", "serial": "1", "not_after": end, "oid_arc": "1.3.6.1.4.1.99999", "readers": "admins",
+        "added_by": "test",
         "created_at": start,
     }  # fmt: skip
-    await Peers(world.pool).store(Peer(**fields))
+    peer = Peer(**fields)
+    join = Join(peer.id, name, name, "https://x", peer.grant_id, b"t" * 32, b"", "test")
+    await Joins(world.pool).become(join, peer, renews=False)
 
 
 async def test_the_listener_before_and_after_its_first_start(world: World) -> None:
@@ -66,10 +70,44 @@ async def test_peers_are_named_when_a_third_of_the_life_is_left(world: World) ->
     assert (await findings(world))["federation peers"].status == "green"
     await add_peer(world, "ending", age=17)
     finding = (await findings(world))["federation peers"]
-    assert (finding.status, "ending (7.0 hours more)" in finding.detail) == ("yellow", True)
+    assert (finding.status, "ending: our certificate ends soon (7.0 hours more)" in finding.detail) == (
+        "yellow",
+        True,
+    )
     await add_peer(world, "gone", age=25)
     finding = (await findings(world))["federation peers"]
     assert (finding.status, "gone" in finding.detail, "fresh" in finding.detail) == ("red", True, False)
     for name in ("ending", "gone"):
         await Peers(world.pool).remove(name)
     assert (await findings(world))["federation peers"].status == "green"
+
+
+async def test_a_peer_that_refuses_us_is_red_until_it_answers(world: World) -> None:
+    await add_peer(world, "work", age=1)
+    [peer] = await Peers(world.pool).all()
+    await Peers(world.pool).refused(peer, "the grant is quarantined")
+    finding = (await findings(world))["federation peers"]
+    assert (finding.status, "work: the grant is quarantined" in finding.detail) == ("red", True)
+    await Peers(world.pool).answers(peer)
+    assert (await findings(world))["federation peers"].status == "green"
+
+
+async def test_a_quarantined_grant_is_red_and_names_the_remedy(world: World) -> None:
+    grant_id, _ = await world.enrolled()
+    assert (await findings(world))["federation grants"].status == "green"
+    await world.pool.execute("UPDATE federation_grants SET status = 'quarantined' WHERE id = $1", grant_id)
+    finding = (await findings(world))["federation grants"]
+    assert (finding.status, str(grant_id) in finding.detail) == ("red", True)
+    assert "mosaic federation grant release" in finding.remedy
+    assert "mosaic federation grant revoke" in finding.remedy
+    await world.grants.release(grant_id, actor="test")
+    assert (await findings(world))["federation grants"].status == "green"
+
+
+async def test_an_enrollment_that_was_cut_short_is_worth_a_word(world: World) -> None:
+    join = Join(uuid4(), "work", "work", "https://x", uuid4(), b"t" * 32, b"", "test")
+    await Joins(world.pool).begin(join)
+    assert (await findings(world))["federation peers"].status == "green"
+    await Joins(world.pool).failed(join)
+    finding = (await findings(world))["federation peers"]
+    assert (finding.status, "cut short" in finding.detail) == ("yellow", True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import aiohttp
@@ -18,6 +19,7 @@ from mosaic_hookspecs.errors import (
     MosaicError,
     NotFound,
     TooLarge,
+    TooMany,
     Unavailable,
 )
 
@@ -25,6 +27,8 @@ _REFUSALS = {
     error.status: error for error in (Malformed, Forbidden, NotFound, Conflict, Gone, TooLarge, Invalid)
 }
 _OK = 200
+_A_DAY = 86_400  # seconds
+_A_NUMBER = re.compile(r"[0-9]{1,9}")
 _CHUNK = 65_536  # bytes
 _LONGEST_TEXT = 500  # characters
 _MOST_FAULTS = 20
@@ -67,17 +71,21 @@ async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
             raise Unavailable(f"{who} sent more than {limit} bytes")
     if response.status == _OK:
         return bytes(body)
-    raise _refusal(response.status, bytes(body), who)
+    raise _refusal(response, bytes(body), who)
 
 
 def _no_gateway(who: str) -> Unavailable:
     return Unavailable(f"{who} does not answer like a gateway", remedy="ask its admin what is wrong there")
 
 
-def _refusal(status: int, body: bytes, who: str) -> MosaicError:
+def _refusal(response: aiohttp.ClientResponse, body: bytes, who: str) -> MosaicError:
+    status = response.status
     problem = _object(body)
     detail = _text(problem.get("detail")) or f"status {status}"
     remedy = _text(problem.get("remedy"))
+    if status == TooMany.status:
+        wait = _wait(response.headers.get("Retry-After", ""))
+        return TooMany(f"{who} answers: {detail}", remedy=remedy, retry_after=wait)
     error = _REFUSALS.get(status)
     if error is None:
         return Unavailable(f"{who} cannot answer now: {detail}", remedy=remedy)
@@ -100,8 +108,15 @@ def _object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _wait(text: str) -> int:
+    """Seconds, at most a day: what another gateway says is not believed without bound."""
+    return min(int(text), _A_DAY) if _A_NUMBER.fullmatch(text) else 1
+
+
 def _text(value: object) -> str:
-    """Another gateway's words, harmless on a terminal."""
-    if not isinstance(value, str):
-        return ""
-    return "".join(c for c in value[:_LONGEST_TEXT] if c.isprintable())
+    return harmless(value[:_LONGEST_TEXT]) if isinstance(value, str) else ""
+
+
+def harmless(text: str) -> str:
+    """Another gateway's words without what a terminal would obey."""
+    return "".join(c for c in text if c.isprintable())

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from mosaic_hookspecs.errors import Malformed
+from mosaic_hookspecs.errors import Forbidden, Malformed
 
 _PATH = re.compile(r".*/federation/v1/enroll/[A-Za-z0-9_-]{43,128}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PIN = re.compile(r"ca=([0-9a-f]{64})")
 
 
@@ -49,6 +50,20 @@ def read_url(text: str) -> EnrollmentURL:
             remedy="let that gateway's admin set public_url to https://…",
         )
     return EnrollmentURL(url.with_fragment(None), pin[1])
+
+
+def check_fingerprint(url: EnrollmentURL, expected: str) -> None:
+    """Raise :class:`Malformed` if ``expected`` is no SHA-256 in hex, :class:`Forbidden` if the URL names another."""
+    wanted = expected.replace(":", "").strip().lower()
+    if not _SHA256.fullmatch(wanted):
+        raise Malformed(
+            "the expected fingerprint is not a SHA-256 in hex", remedy="give 64 digits, colons or not"
+        )
+    if wanted != url.ca_sha256:
+        raise Forbidden(
+            f"the enrollment URL names the authority {url.ca_sha256}, and not the expected one",
+            remedy="do not go on: the URL may have been changed on its way; compare with the gateway's admin",
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,14 +12,23 @@ from uuid import UUID
 
 from mosaic_federation.oids import Claims, read_claims
 from mosaic_federation.scopes import parse_scope
-from mosaic_hookspecs.errors import Forbidden, MosaicError
+from mosaic_federation.settings import Settings
+from mosaic_hookspecs.errors import Forbidden, Invalid, MosaicError
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Answer, AuditEvent, GrantView
 
 Verb = Literal["list", "get", "search", "whoami", "enroll", "other"]
 
+_TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
+_ASK = "ask the admin of the gateway you are reading from for a new grant"
+_ASK_AFTER_TRIP = (
+    "its certificate may be in other hands: tell the admin of the gateway you are reading from, who looks into it "
+    "and then releases or revokes the grant"
+)
+
 _sql = load_queries("mosaic_federation", "queries.sql")
+_enrollment = load_queries("mosaic_federation", "enrollment.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +90,17 @@ class Gate:
     async def _admit(self, certificate: bytes | None, who: _Who) -> Admitted:
         if certificate is None:
             raise Forbidden("no client certificate was shown", remedy="enroll with this gateway first")
-        claims = read_claims(certificate)
+        claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
         who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
         row = await self._host.database.fetchrow(_sql.admission, claims.grant_id)
         if row is None or (row["serial"], row["subject_id"]) != (claims.serial, claims.subject_id):
-            raise _refused("the certificate does not belong to the grant")
+            raise _refused(await self._why_not_of(claims))
         who.peer = row["peer_name"]
         now = datetime.now(UTC)
         reasons = (
             (row["status"] == "revoked", "the grant was revoked"),
             (row["expires_at"] is not None and row["expires_at"] <= now, "the grant has expired"),
+            (row["status"] == "quarantined", _TRIPPED),
             (row["status"] != "active", "the grant is not active"),
             (row["subject_disabled"], "the grant's subject is no longer a user here"),
             # TLS looks at these two only when a connection is made
@@ -100,8 +110,20 @@ class Gate:
         for applies, reason in reasons:
             if applies:
                 raise _refused(reason)
-        view = GrantView(row["id"], row["subject_id"], parse_scope(row["scope"]))
+        try:
+            scope = parse_scope(row["scope"])
+        except Invalid:
+            raise _refused("the grant's scope is not one that this gateway can keep to") from None
+        if scope.has_ended(now):
+            raise _refused("the grant has expired")
+        view = GrantView(row["id"], row["subject_id"], scope)
         return Admitted(row["peer_name"], row["subject"], claims, row["expires_at"], view)
+
+    async def _why_not_of(self, claims: Claims) -> str:
+        """Only who holds a certificate of our authority gets this far, and learns only of its own."""
+        if await self._host.database.fetchval(_enrollment.certificate_ended, claims.serial, claims.grant_id):
+            return "a newer certificate has taken the place of this one"
+        return "the certificate does not belong to the grant"
 
     async def _record(
         self, who: _Who, asked: Asked, outcome: str, answer: Answer | None, started: int
@@ -124,4 +146,4 @@ class Gate:
 
 
 def _refused(reason: str) -> Forbidden:
-    return Forbidden(reason, remedy="ask the admin of the gateway you are reading from for a new grant")
+    return Forbidden(reason, remedy=_ASK_AFTER_TRIP if reason == _TRIPPED else _ASK)

@@ -2,169 +2,85 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from hashlib import sha256
 from uuid import UUID, uuid4
 
-import aiohttp
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
-from yarl import URL
+from pydantic import ValidationError
 
-from mosaic_federation.answers import read_answer
+from mosaic_federation import offers
 from mosaic_federation.enrollment_url import EnrollmentURL
 from mosaic_federation.grants import check_peer_name, fingerprint
+from mosaic_federation.joins import Join, Joins
 from mosaic_federation.keys import key_pem, new_key, signing_request
-from mosaic_federation.links import links_of
-from mosaic_federation.oids import read_claims
+from mosaic_federation.links import links_of, tell_removed
+from mosaic_federation.offers import Issued, Offered
 from mosaic_federation.peers import Peer, Peers, Readers, key_place
-from mosaic_federation.tls_errors import explain
-from mosaic_hookspecs.errors import Conflict, MosaicError, Unavailable
+from mosaic_hookspecs.errors import Conflict, Gone, Invalid, MosaicError, Unavailable
 from mosaic_hookspecs.protocols import Host
 
-_LARGEST_ANSWER = 256 * 1024  # bytes
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)  # seconds
 
-Word = Annotated[  # harmless on a terminal
-    str, StringConstraints(pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$", max_length=300)
-]
+async def look(host: Host, url: EnrollmentURL) -> tuple[Offered, Peer | None]:
+    """The offer, and the peer that it renews, if we have its grant already. Nothing is consumed.
 
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer release may say more
-
-
-A = TypeVar("A", bound=_Answer)
-
-
-class Subject(_Answer):
-    """Through whose eyes the grant looks."""
-
-    id: UUID
-    username: Word
-
-
-class Offered(_Answer):
-    """What the other gateway offers."""
-
-    gateway: Word
-    grant_id: UUID
-    subject: Subject
-    resources: tuple[Word, ...]
-    scope: dict[str, Any]
-    scope_in_words: tuple[Word, ...]
-    expires_at: datetime
-    ca_sha256: Word
-
-
-def _storable(scope: dict[str, Any]) -> dict[str, Any]:
-    if "\\u0000" in json.dumps(scope, allow_nan=False):
-        raise ValueError("holds a NUL, which Postgres takes in no text")
-    return scope
-
-
-def _dialable(url: str) -> str:
-    URL(url)  # ValueError: a port or a host that cannot be
-    return url
-
-
-def _one_certificate(pem: str) -> str:
-    """The first block alone, for that is the pinned one: TLS would trust each further one as much."""
-    certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
-    return certificate.public_bytes(Encoding.PEM).decode("ascii")
-
-
-class _Issued(_Answer):
-    scope: Annotated[dict[str, Any], AfterValidator(_storable)]
-    url: Annotated[str, StringConstraints(pattern=r"^https://[^/?#@\s\p{Cc}]+/?$"), AfterValidator(_dialable)]
-    chain: str
-    ca: Annotated[str, AfterValidator(_one_certificate)]
-
-
-async def fetch_offer(url: EnrollmentURL) -> Offered:
-    """Look at the offer; nothing is consumed.
-
-    Raises the error that the gateway's refusal names, or :class:`Unavailable`.
+    Raises the error that the gateway's refusal names, :class:`Conflict` for a renewal that is none, and
+    :class:`Unavailable`.
     """
-    offered = _parsed(Offered, await _ask(url, "GET", None), url)
-    if offered.ca_sha256 != url.ca_sha256:
-        raise _other_authority(url)
-    return offered
+    try:
+        offered = await offers.fetch_offer(url)
+    except Gone as gone:
+        if ours := await Joins(host.database).by_token(_hash(url)):
+            gone.remedy = (
+                f"we used it ourselves, as {ours.name!r} at {ours.started_at:%Y-%m-%d %H:%M} UTC, and were cut short "
+                f"before the answer was kept: {_new_url(ours.grant_id)}"
+            )
+        raise
+    return offered, await _renewed(host, url, offered)
 
 
 async def join(
-    host: Host, url: EnrollmentURL, offered: Offered, *, name: str, readers: Readers, actor: str
+    host: Host, url: EnrollmentURL, offered: Offered, *, name: str | None, readers: Readers | None, actor: str
 ) -> Peer:
     """Take the offer: make a key, have it signed, keep both, and ask the peer over mTLS who we are.
 
-    Raises :class:`Conflict` for a name taken (the token is not spent), and what :func:`fetch_offer` does.
+    An offer for a grant that a peer has already renews that peer: its name stays, and its old key is erased.
+    ``name`` is by default what the peer calls itself, ``readers`` the admins.
+
+    Raises :class:`Conflict` for a name taken (the token is not spent), and what :func:`look` does.
     When the peer cannot be asked over mTLS it stays ``pending``, and the error says how to go on.
     """
-    check_peer_name(name, "name")
-    peers = Peers(host.database)
-    if await peers.known(name):
-        raise Conflict(
-            f"there is a peer {name!r} already", remedy="choose another with --name, or remove it first"
-        )
-    key = new_key()
-    body = {"csr": signing_request(key).decode("ascii"), "name": host.gateway_name}
-    answer = await _ask(url, "POST", body)
+    old = await _renewed(host, url, offered)
+    name = await _free_name(host, name or (old.name if old else offered.gateway), old)
+    peer_id, key = uuid4(), new_key()
+    sealed = host.sealer.seal(key_pem(key), place=key_place(peer_id))
+    begun = Join(peer_id, name, offered.gateway, url.place, offered.grant_id, _hash(url), sealed, actor)
+    joins = Joins(host.database)
+    await joins.begin(begun)
+    answer = await _signed(host, begun, url, signing_request(key))
     try:
-        issued = _parsed(_Issued, answer, url)
-        certificate = _checked(issued, url, offered, key)
-        await peers.store(_peer(host, issued, offered, certificate, key, name, readers, actor))
+        issued, certificate = offers.read_issued(answer, url, offered, key)
+        peer = _peer(begun, issued, offered, certificate, readers or (old.readers if old else "admins"))
+        await joins.become(begun, peer, renews=old is not None)
     except MosaicError as error:
-        error.remedy = f"nothing was kept; have grant {offered.grant_id} revoked there and ask for a new one"
+        await joins.give_up(begun)
+        error.remedy = f"nothing was kept; {_new_url(offered.grant_id)}"
         raise
+    if old is not None:
+        await tell_removed(host)
     return await hear_from(host, name)
 
 
-def _peer(
-    host: Host,
-    issued: _Issued,
-    offered: Offered,
-    certificate: x509.Certificate,
-    key: ec.EllipticCurvePrivateKey,
-    name: str,
-    readers: Readers,
-    actor: str,
-) -> Peer:
-    peer_id = uuid4()
-    return Peer(
-        id=peer_id,
-        name=name,
-        state="pending",
-        gateway=offered.gateway,
-        url=issued.url.rstrip("/"),
-        grant_id=offered.grant_id,
-        subject_id=offered.subject.id,
-        subject=offered.subject.username,
-        scope=issued.scope,
-        ca=issued.ca.encode("ascii"),
-        chain=issued.chain.encode("ascii"),
-        sealed_key=host.sealer.seal(key_pem(key), place=key_place(peer_id)),
-        serial=f"{certificate.serial_number:x}",
-        not_after=certificate.not_valid_after_utc,
-        readers=readers,
-        added_by=actor,
-        created_at=datetime.now(UTC),
-    )
-
-
 async def hear_from(host: Host, name: str) -> Peer:
-    """Ask a peer who we are, check that it agrees, and make it ``active``.
+    """Ask a peer who we are, check that it agrees, and make it ``active``, with the scope it tells.
 
     Raises :class:`NotFound`, or :class:`Unavailable` with cause and remedy.
     """
     peers = Peers(host.database)
     peer = await peers.get(name)
     try:
-        body = await links_of(host).get(peer, "whoami")
-        whoami = _Whoami.model_validate_json(body)
+        whoami = offers.read_whoami(await links_of(host).get(peer, "whoami"))
     except ValidationError:
         raise Unavailable(f"peer {name!r} does not answer like a gateway") from None
     except MosaicError as error:
@@ -173,61 +89,76 @@ async def hear_from(host: Host, name: str) -> Peer:
         raise
     if (whoami.grant_id, whoami.subject.id) != (peer.grant_id, peer.subject_id):
         raise Unavailable(f"peer {name!r} takes us for another grant", remedy="remove it and enroll again")
-    await peers.activate(peer)
+    await peers.heard(peer, whoami.scope)
     return await peers.get(name)
 
 
-class _Whoami(_Answer):
-    grant_id: UUID
-    subject: Subject
+async def _renewed(host: Host, url: EnrollmentURL, offered: Offered) -> Peer | None:
+    """The peer of the offer's grant. Anyone can name any grant: the authority must be the same, and the address."""
+    for peer in await Peers(host.database).of_grant(offered.grant_id):
+        if fingerprint(peer.ca) == url.ca_sha256:
+            if offered.url == peer.url:
+                return peer
+            raise Conflict(
+                f"the offer is for the grant of peer {peer.name!r} at {peer.url}, but from {offered.url}",
+                remedy=f"if it has moved, `mosaic federation peer remove {peer.name}` first; if not, do not go on",
+            )
+    return None
 
 
-def _checked(
-    issued: _Issued, url: EnrollmentURL, offered: Offered, key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    """The leaf, once it is certain that it is ours, for this grant, and from the authority of the URL."""
+async def _free_name(host: Host, name: str, old: Peer | None) -> str:
+    check_peer_name(name, "name")
+    if old is not None and name != old.name:
+        raise Invalid(f"the offer renews peer {old.name!r}, which keeps its name", remedy="leave out --name")
+    if old is None and name in {peer.name for peer in await Peers(host.database).all()}:
+        raise Conflict(
+            f"there is a peer {name!r} already", remedy="choose another with --name, or remove it first"
+        )
+    return name
+
+
+async def _signed(host: Host, begun: Join, url: EnrollmentURL, csr: bytes) -> bytes:
+    """The answer to our CSR. Without one nobody here knows whether the token is spent: then the key is kept."""
+    joins = Joins(host.database)
     try:
-        chain = x509.load_pem_x509_certificates(issued.chain.encode("ascii"))
-        ca = issued.ca.encode("ascii")
-        pinned = fingerprint(ca) == url.ca_sha256
-        for certificate, issuer in zip(chain, [*chain[1:], x509.load_pem_x509_certificate(ca)], strict=True):
-            certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        raise Unavailable(f"{url.place} sent a certificate that does not verify") from None
-    if not pinned:
-        raise _other_authority(url)
-    claims = read_claims(chain[0].public_bytes(Encoding.DER))
-    if (claims.grant_id, claims.subject_id) != (offered.grant_id, offered.subject.id):
-        raise Unavailable(f"{url.place} sent a certificate for another grant than it offered")
-    if chain[0].public_key() != key.public_key():
-        raise Unavailable(f"{url.place} sent a certificate for another key than ours")
-    return chain[0]
+        return await offers.ask_to_sign(url, csr, host.gateway_name)
+    except BaseException as error:  # an interrupt, too
+        with suppress(MosaicError):
+            if isinstance(error, MosaicError) and not isinstance(error, Unavailable):
+                await joins.give_up(begun)
+            else:
+                await joins.failed(begun)
+        raise
 
 
-async def _ask(url: EnrollmentURL, method: str, body: dict[str, str] | None) -> bytes:
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as client,
-            client.request(method, url.address, json=body, allow_redirects=False) as response,
-        ):
-            return await read_answer(response, url.place, _LARGEST_ANSWER)
-    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # UnicodeError: a host that DNS cannot hold
-        cause, remedy = explain(error)
-        if body is not None:
-            remedy += "; if the URL turns out to be used, ask for a new grant"
-        # `from None`: aiohttp's errors may quote the URL, and with it the token
-        raise Unavailable(f"{url.place}: {cause}", remedy=remedy) from None
-
-
-def _parsed(model: type[A], body: bytes, url: EnrollmentURL) -> A:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError:
-        raise Unavailable(f"{url.place} does not answer like a gateway") from None
-
-
-def _other_authority(url: EnrollmentURL) -> Unavailable:
-    return Unavailable(
-        f"{url.place} shows another certificate authority than the enrollment URL names",
-        remedy="do not go on: someone may be answering in its place; compare fingerprints with its admin",
+def _peer(
+    begun: Join, issued: Issued, offered: Offered, certificate: x509.Certificate, readers: Readers
+) -> Peer:
+    return Peer(
+        id=begun.id,
+        name=begun.name,
+        state="pending",
+        gateway=offered.gateway,
+        url=issued.url,
+        grant_id=offered.grant_id,
+        subject_id=offered.subject.id,
+        subject=offered.subject.username,
+        scope=issued.scope,
+        ca=issued.ca.encode("ascii"),
+        chain=issued.chain.encode("ascii"),
+        sealed_key=begun.sealed_key,
+        serial=f"{certificate.serial_number:x}",
+        not_after=certificate.not_valid_after_utc,
+        oid_arc=offered.oid_arc,
+        readers=readers,
+        added_by=begun.added_by,
+        created_at=datetime.now(UTC),
     )
+
+
+def _hash(url: EnrollmentURL) -> bytes:
+    return sha256(str(url.address).encode()).digest()
+
+
+def _new_url(grant_id: UUID) -> str:
+    return f"ask its admin for a new URL: `mosaic federation grant reissue {grant_id}`"

@@ -13,9 +13,9 @@ from yarl import URL
 
 from mosaic_federation.answers import read_answer
 from mosaic_federation.keys import client_context
-from mosaic_federation.peers import Peer
+from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.tls_errors import explain
-from mosaic_hookspecs.errors import NotFound, Unavailable
+from mosaic_hookspecs.errors import Forbidden, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host
 
 Params = Iterable[tuple[str, str]]
@@ -45,7 +45,7 @@ class Links:
         if peer.not_after <= datetime.now(UTC):
             raise Unavailable(
                 f"our certificate for peer {peer.name!r} has expired",
-                remedy="ask its admin for a new grant, remove the peer and enroll again",
+                remedy=f"ask its admin for a new URL (`mosaic federation grant reissue {peer.grant_id}`) and add it",
             )
         url = URL(peer.url).joinpath("federation", "v1", *steps)
         headers = {"X-Request-ID": request_id} if request_id else {}
@@ -54,11 +54,18 @@ class Links:
             async with self._client(peer).get(
                 url, params=list(params), headers=headers, allow_redirects=False
             ) as response:
-                return await read_answer(response, who, _LARGEST_ANSWER)
+                body = await read_answer(response, who, _LARGEST_ANSWER)
+        except Forbidden as refusal:
+            if peer.refusal != refusal.detail:
+                await Peers(self._host.database).refused(peer, refusal.detail)
+            raise
         # OSError: TimeoutError and ssl.SSLError are ones; UnicodeError: a host that DNS cannot hold
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             cause, remedy = explain(error)
             raise Unavailable(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
+        if peer.refusal:
+            await Peers(self._host.database).answers(peer)
+        return body
 
     async def keep_only(self, peers: Collection[UUID]) -> None:
         """Close the connections to every other peer, and forget the keys they were made with."""
@@ -73,13 +80,17 @@ class Links:
         key = (peer.id, peer.serial)
         if key not in self._clients:
             connector = aiohttp.TCPConnector(
-                ssl=self._context(peer), limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE
+                ssl=self.context(peer), limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE
             )
             self._clients[key] = aiohttp.ClientSession(
                 connector=connector, timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._clients[key]
 
-    def _context(self, peer: Peer) -> ssl.SSLContext:
+    def context(self, peer: Peer) -> ssl.SSLContext:
+        """What shows our certificate to ``peer``, and believes its pinned authority alone.
+
+        Raises :class:`ConfigError` if the key cannot be opened.
+        """
         key = self._host.sealer.open(peer.sealed_key, place=peer.key_place)
         return client_context(ca=peer.ca, chain=peer.chain, key=key)

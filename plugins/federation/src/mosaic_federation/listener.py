@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 
 from quart import Blueprint, Response, g, request
 
+from mosaic_federation.announced import scope_for_peer, words_for_peer
+from mosaic_federation.budget import within_budget
 from mosaic_federation.gate import Admitted, Asked, Gate, Verb
+from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import Malformed, NotFound
 from mosaic_hookspecs.protocols import Host
-from mosaic_hookspecs.types import Answer
+from mosaic_hookspecs.types import Answer, GrantView
 
 # What a peer names ends in the audit log, and so on an admin's terminal.
 _LONGEST_NAME = 63  # characters
+_A_NUMBER = re.compile(r"[1-9][0-9]{0,7}")
 _NOT_A_NAME = re.compile(r"[^a-z0-9_]")
 
 
@@ -62,23 +68,47 @@ async def _whoami(host: Host, admitted: Admitted) -> Answer:
         "peer": admitted.peer,
         "grant_id": str(view.grant_id),
         "subject": {"id": str(view.subject_id), "username": admitted.subject},
-        "scope": view.scope.model_dump(mode="json"),
+        "scope": scope_for_peer(view.scope),
+        "scope_in_words": words_for_peer(view.scope, await host.identity.teams_of(view.subject_id)),
         "grant_expires_at": ends.isoformat() if ends else None,
         "certificate": {"serial": claims.serial, "not_after": claims.not_after.isoformat()},
+        "oid_arc": host.settings(Settings).oid_arc,
+        "release": version("mosaic-federation"),
+        "time": datetime.now(UTC).isoformat(),
     }
     return Answer(json.dumps(body, ensure_ascii=False).encode(), rows=0)
 
 
 async def _list(host: Host, admitted: Admitted, resource: str) -> Answer:
-    return await host.rows.list(admitted.view, resource, query_params())
+    params = query_params()
+    return await within_budget(
+        host.database,
+        admitted.view,
+        _wanted(admitted.view, params),
+        lambda view: host.rows.list(view, resource, params),
+    )
 
 
 async def _search(host: Host, admitted: Admitted, resource: str) -> Answer:
-    return await host.rows.search(admitted.view, resource, query_params())
+    params = query_params()
+    return await within_budget(
+        host.database,
+        admitted.view,
+        _wanted(admitted.view, params),
+        lambda view: host.rows.search(view, resource, params),
+    )
 
 
 async def _get(host: Host, admitted: Admitted, resource: str, row_id: str) -> Answer:
-    return await host.rows.get(admitted.view, resource, row_id)
+    return await within_budget(
+        host.database, admitted.view, 1, lambda view: host.rows.get(view, resource, row_id)
+    )
+
+
+def _wanted(view: GrantView, params: dict[str, str]) -> int:
+    """Most rows that a list or a search asks for; what is no number of rows is refused later."""
+    text, most = params.get("limit", ""), view.scope.max_rows_per_query
+    return min(int(text), most) if _A_NUMBER.fullmatch(text) else most
 
 
 async def _nothing(_: Admitted) -> Answer:

@@ -1,7 +1,7 @@
 """The two ids in a peer's certificate, read from its DER.
 
-Private arc: ``1.3.6.1.4.1.99999.1`` is the grant, ``.2`` the subject user, each an otherName of the subject
-alternative name (RFC 5280, 4.2.1.6) that holds a UTF8String.
+Below the arc that the gateway which shares has configured ``.1`` is the grant and ``.2`` the subject user, each an
+otherName of the subject alternative name (RFC 5280, 4.2.1.6) that holds a UTF8String.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from uuid import UUID
 from cryptography import x509
 
 from mosaic_hookspecs.errors import Forbidden
-
-GRANT_ID = "1.3.6.1.4.1.99999.1"
-SUBJECT_ID = "1.3.6.1.4.1.99999.2"
 
 _UUID_AS_UTF8STRING = bytes([0x0C, 36])  # DER tag and length
 
@@ -33,8 +30,8 @@ class Claims:
 
 
 @lru_cache(maxsize=4096)
-def read_claims(der: bytes) -> Claims:
-    """Parse a certificate whose chain TLS has checked.
+def read_claims(der: bytes, arc: str) -> Claims:
+    """Parse a certificate whose chain TLS has checked; its ids are below ``arc``, a dotted OID.
 
     Raises :class:`Forbidden` unless each id is there exactly once and is a UUID in canonical form.
     """
@@ -45,8 +42,8 @@ def read_claims(der: bytes) -> Claims:
         raise _forbidden("has no subject alternative name that can be read") from None
     others = [name for name in names if isinstance(name, x509.OtherName)]
     return Claims(
-        grant_id=_only(others, GRANT_ID, "grant id"),
-        subject_id=_only(others, SUBJECT_ID, "subject id"),
+        grant_id=_only(others, f"{arc}.1", "grant id"),
+        subject_id=_only(others, f"{arc}.2", "subject id"),
         serial=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from mosaic_hookspecs.errors import Conflict, NotFound
+from mosaic_federation.grant_records import PEER_NAME
+from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.protocols import Database
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import User
 
 Readers = Literal["admins", "everyone"]
 
-_sql = load_queries("mosaic_federation", "queries.sql")
+_sql = load_queries("mosaic_federation", "peers.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,22 @@ class Peer:
     sealed_key: bytes = field(repr=False)
     serial: str
     not_after: datetime
+    oid_arc: str
     readers: Readers
     added_by: str
     created_at: datetime
+    refusal: str | None = None  # why it last refused us, unless it has answered since
+    refused_at: datetime | None = None
 
     @property
     def key_place(self) -> str:
         """Where its key is sealed for."""
         return key_place(self.id)
+
+    @property
+    def standing(self) -> str:
+        """Its state as the last answer left it: ``refused`` while it refuses us."""
+        return "refused" if self.refusal else self.state
 
     def readable_by(self, user: User) -> bool:
         """Whether ``user`` may read through it."""
@@ -67,14 +76,14 @@ class Peers:
 
     async def get(self, name: str) -> Peer:
         """One. Raises :class:`NotFound`."""
-        row = await self._database.fetchrow(_sql.peers, name)
+        row = await self._database.fetchrow(_sql.peers, name) if PEER_NAME.fullmatch(name) else None
         if row is None:
             raise _unknown(name)
         return _peer(row)
 
-    async def known(self, name: str) -> bool:
-        """Whether the name is taken."""
-        return await self._database.fetchrow(_sql.peers, name) is not None
+    async def of_grant(self, grant_id: UUID) -> list[Peer]:
+        """Those that enrolled for a grant of this id: whose it is, only the authority tells."""
+        return [peer for peer in await self.all() if peer.grant_id == grant_id]
 
     async def readable(self, name: str, user: User) -> Peer:
         """One that ``user`` may read through; else :class:`NotFound`, as if it were absent."""
@@ -83,23 +92,26 @@ class Peers:
             raise _unknown(name)
         return peer
 
-    async def store(self, peer: Peer) -> None:
-        """Keep a peer just enrolled with, in state pending. Raises :class:`Conflict` for a name taken."""
-        columns = (
-            *(peer.id, peer.name, peer.gateway, peer.url, peer.grant_id, peer.subject_id, peer.subject),
-            *(json.dumps(peer.scope), peer.ca, peer.chain, peer.sealed_key, peer.serial, peer.not_after),
-            *(peer.readers, peer.added_by),
-        )
-        if await self._database.fetchrow(_sql.peer_create, *columns) is None:
-            raise Conflict(f"there is a peer {peer.name!r} already")
+    async def heard(self, peer: Peer, scope: dict[str, Any]) -> None:
+        """It knows us, and says that its scope is now this one."""
+        await self._database.execute(_sql.peer_heard, peer.id, json.dumps(scope))
 
-    async def activate(self, peer: Peer) -> None:
-        """It was heard from."""
-        await self._database.execute(_sql.peer_activate, peer.id)
+    async def answers(self, peer: Peer) -> None:
+        """It refuses us no longer."""
+        await self._database.execute(_sql.peer_answers, peer.id)
+
+    async def refused(self, peer: Peer, why: str) -> None:
+        """It does not let us in any more."""
+        await self._database.execute(_sql.peer_refused, peer.id, why)
 
     async def remove(self, name: str) -> None:
-        """Erase its key and forget it, whether or not it can be reached. Raises :class:`NotFound`."""
-        if await self._database.fetchrow(_sql.peer_remove, name) is None:
+        """Erase its keys and forget it, whether or not it can be reached. Raises :class:`NotFound`."""
+        if not PEER_NAME.fullmatch(name):
+            raise _unknown(name)
+        async with self._database.transaction() as sql:
+            peer = await sql.fetchrow(_sql.peer_remove, name)
+            join = await sql.fetchrow(_sql.join_remove, name)
+        if peer is None and join is None:
             raise _unknown(name)
 
 

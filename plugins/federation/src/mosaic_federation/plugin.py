@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs import hookimpl
-from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe
+from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, SealedColumn
 
 if TYPE_CHECKING:
     from mosaic_hookspecs.protocols import Host
@@ -25,6 +25,18 @@ def mosaic_settings() -> type[Settings]:
 def mosaic_migrations() -> Iterable[MigrationSet]:
     """Grants, enrollment tokens, peers, and the listener's identity."""
     return (MigrationSet("federation", "mosaic_federation.migrations"),)
+
+
+@hookimpl
+def mosaic_sealed_columns() -> Iterable[SealedColumn]:
+    """Our keys towards peers, and the listener's."""
+    return (
+        SealedColumn("federation_peers", "sealed_key", "id", "federation_peers/{id}/key"),
+        SealedColumn("federation_joins", "sealed_key", "id", "federation_peers/{id}/key"),
+        SealedColumn(
+            "federation_server_identity", "sealed_key", "host", "federation_server_identity/{host}/key"
+        ),
+    )
 
 
 @hookimpl
@@ -54,20 +66,25 @@ def mosaic_listeners(host: Host) -> Iterable[Listener]:
 
 @hookimpl
 def mosaic_routes(host: Host) -> Iterable[Mount]:
-    """What peers ask over mTLS, what enrolling gateways ask, and what users ask of peers."""
+    """What peers ask over mTLS, what enrolling gateways ask, what users ask of peers, and what admins script."""
+    from mosaic_federation.admin_openapi import admin_openapi
+    from mosaic_federation.admin_routes import PREFIX, STATES, admin_routes
     from mosaic_federation.listener import peer_routes
+    from mosaic_federation.openapi import enrollment_openapi, peer_rows_openapi
     from mosaic_federation.routes import enrollment_routes, peer_rows_routes
 
     return (
         Mount("federation", peer_routes(host)),
-        Mount("public", enrollment_routes(host), anonymous=True),
-        Mount("public", peer_rows_routes(host)),
+        Mount("public", enrollment_routes(host), anonymous=True, openapi=enrollment_openapi()),
+        Mount("public", peer_rows_routes(host), openapi=peer_rows_openapi()),
+        Mount("public", admin_routes(host), openapi=admin_openapi(PREFIX, STATES)),
     )
 
 
 @hookimpl
 def mosaic_jobs(host: Host) -> Iterable[Job]:
-    """Lapsed grants, marked as such."""
+    """Lapsed grants, marked as such, and certificates that ended, revoked at the authority."""
+    from mosaic_federation.certificates import revocation_job
     from mosaic_federation.expiry import expiry_job
 
-    return (expiry_job(host),)
+    return (expiry_job(host), revocation_job(host))

@@ -1,4 +1,4 @@
-"""How long the certificates of this gateway still last: its listener's, and those its peers issued to it."""
+"""What an admin should know of the federation: certificates that end, peers that refuse us, grants in quarantine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
+from mosaic_federation.joins import Joins
+from mosaic_federation.lifetimes import ends_soon, in_words
 from mosaic_federation.peers import Peers
 from mosaic_federation.server_identity import RENEW_BEFORE
 from mosaic_federation.settings import Settings
@@ -14,18 +16,16 @@ from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Finding, Probe
 
-_SHARE = 3  # with less than a third of its life left a certificate is worth a word
-_HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
-
 _sql = load_queries("mosaic_federation", "queries.sql")
+_enrollment = load_queries("mosaic_federation", "enrollment.sql")
 
 
 def certificate_probes(host: Host) -> Iterable[Probe]:
-    """For the doctor; both read the database."""
+    """For the doctor; all read the database."""
     return (
         Probe("federation listener", lambda: _listener(host)),
         Probe("federation peers", lambda: _peers(host)),
+        Probe("federation grants", lambda: _grants(host)),
     )
 
 
@@ -35,34 +35,48 @@ async def _listener(host: Host) -> Finding:
         return Finding("green", "its certificate is signed at the first start")
     left = row["not_after"] - datetime.now(UTC)
     if left > timedelta(days=RENEW_BEFORE):
-        return Finding("green", f"its certificate lasts {_words(left)} more")
+        return Finding("green", f"its certificate lasts {in_words(left)} more")
     remedy = "start the gateway anew: it has the certificate signed anew, as always in its last month"
     if left > timedelta():
-        return Finding("yellow", f"its certificate lasts {_words(left)} more", remedy)
-    return Finding("red", f"its certificate expired {_words(-left)} ago: no peer can connect", remedy)
+        return Finding("yellow", f"its certificate lasts {in_words(left)} more", remedy)
+    return Finding("red", f"its certificate expired {in_words(-left)} ago: no peer can connect", remedy)
 
 
 async def _peers(host: Host) -> Finding:
     now = datetime.now(UTC)
     peers = await Peers(host.database).all()
-    expired = [peer.name for peer in peers if peer.not_after <= now]
+    expired = [f"{peer.name}: our certificate has expired" for peer in peers if peer.not_after <= now]
+    refused = [f"{peer.name}: {peer.refusal}" for peer in peers if peer.refusal and peer.not_after > now]
     ending = [
-        f"{peer.name} ({_words(peer.not_after - now)} more)"
+        f"{peer.name}: our certificate ends soon ({in_words(peer.not_after - now)} more)"
         for peer in peers
-        if now < peer.not_after < now + _life(peer.chain) / _SHARE
+        if peer.not_after > now and ends_soon(_start(peer.chain), peer.not_after, now)
     ]
-    remedy = "ask the admins of these for new grants and enroll again, or `mosaic federation peer remove`"
-    if expired:
-        return Finding("red", f"certificates have expired: {', '.join(expired + ending)}", remedy)
-    if ending:
-        return Finding("yellow", f"certificates end soon: {', '.join(ending)}", remedy)
-    return Finding("green", f"{len(peers)} peer(s), no certificate near its end")
+    cut_short = [
+        f"{join.name}: its enrollment was cut short"
+        for join in await Joins(host.database).all()
+        if join.failed
+    ]
+    remedy = "`mosaic federation peer test` says more; ask the admins of these for new URLs, or remove them"
+    if expired or refused:
+        return Finding("red", "; ".join(expired + refused + ending + cut_short), remedy)
+    if ending or cut_short:
+        return Finding("yellow", "; ".join(ending + cut_short), remedy)
+    return Finding("green", f"{len(peers)} peer(s), none that refuses, no certificate near its end")
 
 
-def _life(chain: bytes) -> timedelta:
-    leaf = x509.load_pem_x509_certificates(chain)[0]
-    return leaf.not_valid_after_utc - leaf.not_valid_before_utc
+async def _grants(host: Host) -> Finding:
+    grants = await host.database.fetch(_enrollment.quarantined)
+    if not grants:
+        return Finding("green", "none is quarantined")
+    names = ", ".join(f"{row['id']} (of {row['peer_name']})" for row in grants)
+    return Finding(
+        "red",
+        f"quarantined, since an enrollment URL was used a second time: {names}",
+        "ask each peer's admin which certificate is theirs (`mosaic federation peer show`): "
+        "`mosaic federation grant release` if it is the one on record, else `mosaic federation grant revoke`",
+    )
 
 
-def _words(left: timedelta) -> str:
-    return f"{left // _DAY} days" if left >= 2 * _DAY else f"{left / _HOUR:.1f} hours"
+def _start(chain: bytes) -> datetime:
+    return x509.load_pem_x509_certificates(chain)[0].not_valid_before_utc

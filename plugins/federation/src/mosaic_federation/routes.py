@@ -10,20 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quart import Blueprint, Response, g, request
 
 from mosaic_federation.enrollment import Enrollment
-from mosaic_federation.grants import PEER_NAME
+from mosaic_federation.grants import PEER_NAME, token_hash
 from mosaic_federation.links import links_of
 from mosaic_federation.peers import Peer, Peers
-from mosaic_hookspecs.errors import Fault, Invalid, TooLarge
+from mosaic_hookspecs.errors import Fault, Invalid, TooLarge, TooMany
 from mosaic_hookspecs.limits import refuse_over
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Rate
 
 _ENROLLMENTS = Rate("enrollment", limit=60, period=60)  # per address
+_OF_ONE_URL = Rate("enrollment-url", limit=60, period=60)  # from whatever addresses
 _LARGEST_REDEMPTION = 16 * 1024  # bytes
 
-_SHOWN = (
+SHOWN = (
     "name",
     "state",
+    "refusal",
     "gateway",
     "url",
     "grant_id",
@@ -58,10 +60,16 @@ def enrollment_routes(host: Host) -> Blueprint:
         await refuse_over(
             host.limiter(), _ENROLLMENTS, client, "too many enrollment requests from your address"
         )
+        token = (request.view_args or {}).get("token", "")
+        decision = await host.limiter().take(token_hash(token).hex(), _OF_ONE_URL)
+        if not decision.allowed:
+            raise TooMany(
+                "too many requests for one enrollment URL", retry_after=decision.retry_after, rate=_OF_ONE_URL
+            )
 
     @blueprint.get("/<token>")
     async def offer(token: str) -> Response:
-        offered = await enrollment.offer(token)
+        offered = await enrollment.offer(token, request_id=g.request_id)
         if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
             return Response(_as_text(offered), content_type="text/plain; charset=utf-8")
         return _json(json.dumps(offered, ensure_ascii=False).encode())
@@ -108,7 +116,7 @@ def peer_rows_routes(host: Host) -> Blueprint:
 
 def peer_record(peer: Peer) -> dict[str, Any]:
     """What may be shown of a peer."""
-    return {key: getattr(peer, key) for key in _SHOWN}
+    return {key: getattr(peer, key) for key in SHOWN} | {"state": peer.standing}
 
 
 def _query() -> Params:

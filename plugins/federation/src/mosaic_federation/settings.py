@@ -7,6 +7,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from yarl import URL
 
+DEFAULT_ARC = "1.3.6.1.4.1.99999"
+ARC = r"^[12](\.(0|[1-9]\d{0,9})){3,20}$"  # a dotted OID
+
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised, not bound
 
 
@@ -34,6 +37,8 @@ class Settings(BaseModel):
     """What peers dial, as `host:port`; default: the listener's own address."""
     enrollment_ttl: Annotated[int, Field(ge=60, le=86_400)] = 900
     """How long an enrollment URL can be used, seconds."""
+    oid_arc: Annotated[str, StringConstraints(pattern=ARC)] = DEFAULT_ARC
+    """The OIDs of the certificates issued here: `.1` of this arc is the grant, `.2` its subject."""
 
     @model_validator(mode="after")
     def _can_be_dialled(self) -> Settings:

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Iterator
 
 import aiohttp
 
-_NEW_GRANT = "ask its admin for a new grant, and enroll again"
+_NEW_URL = "ask its admin for a new URL (`mosaic federation grant reissue`), and add it"
+_LOOK_AT_RELEASES = "compare the releases of both gateways"
+_SOMEONE_ELSE = "if it was set up anew, enroll again; if not, someone else may be answering in its place"
+_CLOCKS = "compare the clocks of both gateways; if they agree, its admin starts it anew"
 
 #: OpenSSL's reason (the alert that the peer sent, RFC 8446 section 6) → cause, remedy
 _ALERTS = {
-    "CERTIFICATE_EXPIRED": ("it says that our certificate has expired", _NEW_GRANT),
-    "CERTIFICATE_REVOKED": ("it says that our certificate is revoked", _NEW_GRANT),
-    "UNKNOWN_CA": ("it does not know the authority that signed our certificate", _NEW_GRANT),
-    "BAD_CERTIFICATE": ("it does not accept our certificate", _NEW_GRANT),
-    "CERTIFICATE_REQUIRED": ("it was shown no certificate", _NEW_GRANT),
-    "CERTIFICATE_UNKNOWN": ("it does not accept our certificate", _NEW_GRANT),
+    "CERTIFICATE_EXPIRED": ("it says that our certificate has expired", _NEW_URL),
+    "CERTIFICATE_REVOKED": ("it says that our certificate is revoked", _NEW_URL),
+    "UNSUPPORTED_CERTIFICATE": ("it says that our certificate is not for this purpose", _NEW_URL),
+    "UNKNOWN_CA": ("it does not know the authority that signed our certificate", _NEW_URL),
+    "BAD_CERTIFICATE": ("it does not accept our certificate", _NEW_URL),
+    "CERTIFICATE_REQUIRED": ("it was shown no certificate", _NEW_URL),
+    "CERTIFICATE_UNKNOWN": ("it does not accept our certificate", _NEW_URL),
+    "ACCESS_DENIED": ("it accepts our certificate, but not us", _NEW_URL),
+    "DECRYPT_ERROR": ("our signature does not fit our certificate", _NEW_URL),
+    "UNRECOGNIZED_NAME": ("it does not go by this name", "compare its address with its admin"),
     "PROTOCOL_VERSION": ("it does not speak TLS 1.3", "let its admin upgrade it"),
-    "HANDSHAKE_FAILURE": ("no common way to speak TLS was found", "compare the releases of both gateways"),
+    "UNSUPPORTED_PROTOCOL": ("it does not speak TLS 1.3", "let its admin upgrade it"),
+    "HANDSHAKE_FAILURE": ("no common way to speak TLS was found", _LOOK_AT_RELEASES),
+    "INSUFFICIENT_SECURITY": ("no common way to speak TLS was found", _LOOK_AT_RELEASES),
+    "NO_APPLICATION_PROTOCOL": ("no common way to speak TLS was found", _LOOK_AT_RELEASES),
+    "ILLEGAL_PARAMETER": ("it does not understand our TLS", _LOOK_AT_RELEASES),
+    "INTERNAL_ERROR": ("it failed inside", "ask its admin what its log says"),
     "WRONG_VERSION_NUMBER": (
         "what listens there does not speak TLS",
         "check that the address is the one of its federation listener",
     ),
 }
+
+#: Our own verdict on the peer's certificate (OpenSSL's X509_V_ERR_…) → cause, remedy
+_VERDICTS = {
+    "certificate has expired": ("its certificate has expired, by our clock", _CLOCKS),
+    "certificate is not yet valid": ("its certificate is not valid yet, by our clock", _CLOCKS),
+    "mismatch": ("its certificate is for another address", "compare its address with its admin: `advertise`"),
+    "unable to get local issuer": ("its certificate does not come from the pinned authority", _SOMEONE_ELSE),
+    "self-signed": ("its certificate does not come from the pinned authority", _SOMEONE_ELSE),
+    "signature failure": ("its certificate does not come from the pinned authority", _SOMEONE_ELSE),
+}
+
+# What listens closes without a word in many cases: asyncio sends no alert when a handshake fails (cpython #98078).
+_CLOSED = (
+    "it closed the connection",
+    "if this stays so, it may not accept our certificate any more: ask its admin, or for a new URL",
+)
+_KINDS = (
+    (TimeoutError, ("no answer in time", "check that it is up, and that no firewall is in between")),
+    (socket.gaierror, ("its name does not resolve", "check the name in its address, and this machine's DNS")),
+    (ConnectionRefusedError, ("nothing listens there", "check that it is up, and its address")),
+    (ConnectionResetError | aiohttp.ServerDisconnectedError, _CLOSED),
+)
+_NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+_CUT_SHORT = ("UNEXPECTED_EOF", "EOF occurred", "CLOSE_NOTIFY")
 
 
 def explain(error: BaseException) -> tuple[str, str]:
@@ -30,24 +68,30 @@ def explain(error: BaseException) -> tuple[str, str]:
     for each in _chain(error):
         # by attribute: aiohttp's errors are subclasses of ssl's without their attributes
         if message := getattr(each, "verify_message", None):
-            return (
-                f"its certificate does not verify: {message}",
-                "if it was set up anew, enroll again; if not, someone else may be answering in its place",
-            )
+            return _verdict(message)
         for reason, cause_and_remedy in _ALERTS.items():
             if reason in (getattr(each, "reason", None) or ""):
                 return cause_and_remedy
     for each in _chain(error):
-        if isinstance(each, TimeoutError):
-            return "no answer in time", "check that it is up, and that no firewall is in between"
-        if isinstance(each, ConnectionRefusedError):
-            return "nothing listens there", "check that it is up, and its address"
-        if isinstance(each, ConnectionResetError | aiohttp.ServerDisconnectedError):
-            return (
-                "it closed the connection",
-                "if this stays so, it may not accept our certificate any more: ask its admin",
-            )
+        if _is_cut_short(each):
+            return _CLOSED
+        if isinstance(each, OSError) and each.errno in _NO_WAY:
+            return "its host cannot be reached", "check its address, and the network in between"
+        for kind, cause_and_remedy in _KINDS:
+            if isinstance(each, kind):
+                return cause_and_remedy
     return f"it cannot be reached ({type(error).__name__})", "check its address, and the network in between"
+
+
+def _verdict(message: str) -> tuple[str, str]:
+    for part, (cause, remedy) in _VERDICTS.items():
+        if part in message:
+            return f"{cause} ({message})", remedy
+    return f"its certificate does not verify: {message}", _SOMEONE_ELSE
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    return any(part in str(getattr(error, "reason", None) or error) for part in _CUT_SHORT)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

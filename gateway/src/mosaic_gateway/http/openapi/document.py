@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mosaic_gateway.http.openapi.mounted import add_mounted
 from mosaic_gateway.http.openapi.resources import resource_paths, resource_schemas
 from mosaic_gateway.http.openapi.shapes import (
     HEADERS,
@@ -25,12 +26,15 @@ _TEXT: Json = {"type": "string"}
 
 
 def document(services: PublicServices) -> bytes:
-    """Return the JSON of the document."""
+    """Return the JSON of the document. Raises :class:`ConfigError` if a plugin describes what is there already."""
     resources = [services.rows.resource(name) for name in services.rows.names()]
     paths, schemas = _gateway_paths(), _gateway_schemas()
     for resource in resources:
         paths |= resource_paths(resource)
         schemas |= resource_schemas(resource)
+    for mount in services.mounts:
+        if mount.listener == "public":
+            add_mounted(mount, paths, schemas)
     whole = {
         "openapi": "3.1.0",
         "info": {

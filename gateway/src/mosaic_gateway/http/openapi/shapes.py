@@ -10,6 +10,8 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mosaic_gateway.http.problems import CONTENT_TYPE
 from mosaic_hookspecs.errors import (
     Conflict,
+    Forbidden,
+    Gone,
     Invalid,
     Malformed,
     MosaicError,
@@ -34,8 +36,10 @@ _PROBLEMS: dict[int, tuple[str, str]] = {
         MosaicError,
         Malformed,
         Unauthenticated,
+        Forbidden,
         NotFound,
         Conflict,
+        Gone,
         PreconditionFailed,
         TooLarge,
         Invalid,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
-from mosaic_federation.cli.grants import grant, scope
+from mosaic_federation.cli.grants import grant
 from mosaic_federation.cli.peers import peer
+from mosaic_federation.cli.reissue import grant_reissue, grant_release
 from mosaic_federation.cli.rows import get_row, list_rows
+from mosaic_federation.cli.scopes import scope
 
 
 @click.group()
@@ -23,3 +25,6 @@ def federation() -> None:
 
 for _command in (grant, peer, scope, list_rows, get_row):
     federation.add_command(_command)
+
+for _command in (grant_reissue, grant_release):
+    grant.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,12 +10,16 @@ import click
 from mosaic_federation.cli.shared import actor, json_option, run, terminal
 
 if TYPE_CHECKING:
+    from mosaic_federation.checks import Check
     from mosaic_federation.enrollment_url import EnrollmentURL
-    from mosaic_federation.joining import Offered
+    from mosaic_federation.joins import Join
+    from mosaic_federation.offers import Offered
     from mosaic_federation.peers import Peer, Readers
     from mosaic_hookspecs.protocols import Host
 
 _COLUMNS = ("name", "state", "gateway", "subject", "resources", "not_after", "readers")
+_COLOURS = {"green": "green", "yellow": "yellow", "red": "red"}
+_EXIT = {"green": 0, "yellow": 1, "red": 2}  # as the doctor's
 
 
 @click.group()
@@ -23,41 +28,58 @@ def peer() -> None:
 
 
 @peer.command("add")
-@click.argument("url")
+@click.argument("url", required=False)
 @click.option("--name", help="What to call the peer here. Default: what it calls itself.")
 @click.option(
     "--readers",
     type=click.Choice(["admins", "everyone"]),
-    default="admins",
-    show_default=True,
-    help="Which users of this gateway may read through it.",
+    help="Which users of this gateway may read through it. Default: admins.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask: believe the authority that the URL names.")
+@click.option(
+    "--expect-fingerprint",
+    "expected",
+    metavar="SHA256",
+    help="Go on only if the URL names this certificate authority; as its admin has told you.",
+)
 @json_option
-def peer_add(url: str, name: str | None, readers: Readers, yes: bool, as_json: bool) -> None:
+def peer_add(
+    url: str | None,
+    name: str | None,
+    readers: Readers | None,
+    yes: bool,
+    expected: str | None,
+    as_json: bool,
+) -> None:
     """Enroll with another gateway, by the URL that its admin has sent.
 
+    The URL holds a secret. Without it, or given as `-`, it is read from standard input, so that it is neither
+    in the list of processes nor in the shell's history. A URL for a grant that a peer has already renews that
+    peer: it keeps its name, and its old key is erased.
+
     \b
-    Example:
+    Examples:
+      mosaic federation peer add
+      mosaic federation peer add - --name work --yes --expect-fingerprint 5f0c… < url.txt
       mosaic federation peer add 'https://work.example/federation/v1/enroll/…#ca=…' --name work
     """
     from mosaic_federation import joining
-    from mosaic_federation.enrollment_url import read_url
+    from mosaic_federation.enrollment_url import check_fingerprint, read_url
 
-    enrollment = read_url(url)
+    enrollment = read_url(_given(url))
+    if expected is not None:
+        check_fingerprint(enrollment, expected)
 
-    async def look(_: Host) -> Offered:
-        return await joining.fetch_offer(enrollment)
+    async def look(host: Host) -> tuple[Offered, Peer | None]:
+        return await joining.look(host, enrollment)
 
-    offered = run(look)
-    _show_offer(enrollment, offered)
+    offered, renewed = run(look)
+    _show_offer(enrollment, offered, renewed)
     if not yes:
         click.confirm("Enroll?", abort=True, err=True)
 
     async def work(host: Host) -> Peer:
-        return await joining.join(
-            host, enrollment, offered, name=name or offered.gateway, readers=readers, actor=actor()
-        )
+        return await joining.join(host, enrollment, offered, name=name, readers=readers, actor=actor())
 
     added = run(work)
     if as_json:
@@ -69,39 +91,79 @@ def peer_add(url: str, name: str | None, readers: Readers, yes: bool, as_json: b
 @peer.command("list")
 @json_option
 def peer_list(as_json: bool) -> None:
-    """List peers.
+    """List peers, and enrollments that were begun and not finished (`joining`).
 
     \b
     Example:
       mosaic federation peer list --json
     """
+    from mosaic_federation.joins import Joins
     from mosaic_federation.peers import Peers
 
-    async def work(host: Host) -> list[Peer]:
-        return await Peers(host.database).all()
+    async def work(host: Host) -> tuple[list[Peer], list[Join]]:
+        return await Peers(host.database).all(), await Joins(host.database).all()
 
-    rows = [_peer_record(one) for one in run(work)]
+    peers, joins = run(work)
+    rows = [*map(_peer_record, peers), *map(_join_record, joins)]
     terminal().table(
         rows, columns=_COLUMNS, as_json=as_json, empty="No peers. See `mosaic federation peer add`."
     )
+
+
+@peer.command("show")
+@click.argument("name", metavar="PEER")
+@json_option
+def peer_show(name: str, as_json: bool) -> None:
+    """Show one peer: its grant, our certificate for it, and whether it last refused us.
+
+    \b
+    Example:
+      mosaic federation peer show work
+    """
+    from mosaic_federation.grants import fingerprint
+    from mosaic_federation.peers import Peers
+
+    async def work(host: Host) -> Peer:
+        return await Peers(host.database).get(name)
+
+    found = run(work)
+    ours = {"serial": found.serial, "ca_sha256": fingerprint(found.ca), "oid_arc": found.oid_arc}
+    terminal().record(_peer_record(found) | ours | {"added_by": found.added_by}, as_json=as_json)
 
 
 @peer.command("test")
 @click.argument("name", metavar="PEER")
 @json_option
 def peer_test(name: str, as_json: bool) -> None:
-    """Ask a peer over mTLS who we are. One that enrolled but was not reached becomes active.
+    """Go the way to a peer step by step, and ask it who we are. One that was not reached before becomes active.
+
+    Exit codes: 0 green · 1 yellow · 2 red.
 
     \b
     Example:
       mosaic federation peer test work
     """
-    from mosaic_federation import joining
+    from mosaic_federation.checks import checks_of
+    from mosaic_federation.peers import Peers
 
-    async def work(host: Host) -> Peer:
-        return await joining.hear_from(host, name)
+    async def work(host: Host) -> tuple[Peer, list[Check]]:
+        peers = Peers(host.database)
+        found = await peers.get(name)
+        checks = [check async for check in checks_of(host, found)]
+        return await peers.get(name), checks
 
-    terminal().record(_peer_record(run(work)), as_json=as_json)
+    found, checks = run(work)
+    worst = max((check.finding.status for check in checks), key=lambda status: _EXIT[status])
+    if as_json:
+        terminal().record(
+            _peer_record(found) | {"status": worst, "checks": [_check_record(one) for one in checks]},
+            as_json=True,
+        )
+    else:
+        for check in checks:
+            _show_check(check)
+        click.echo(f"peer {found.name} is {found.standing}")
+    sys.exit(_EXIT[worst])
 
 
 @peer.command("remove")
@@ -124,15 +186,45 @@ def peer_remove(name: str) -> None:
     click.echo(f"peer {name} is removed; the grant on its side is its admin's to revoke")
 
 
-def _show_offer(url: EnrollmentURL, offered: Offered) -> None:
+def _given(url: str | None) -> str:
+    if url is None and sys.stdin.isatty():
+        typed: str = click.prompt("Enrollment URL (not shown)", hide_input=True, err=True)
+        return typed
+    return sys.stdin.readline() if url in {None, "-"} else str(url)
+
+
+def _show_offer(url: EnrollmentURL, offered: Offered, renewed: Peer | None) -> None:
     who = f"gateway {offered.gateway!r} at {url.place}"
     click.echo(f"{who} offers a view through the eyes of {offered.subject.username!r}:", err=True)
     for line in offered.scope_in_words:
         click.echo(f"  - {line}", err=True)
     click.echo(f"Its certificate authority (SHA-256): {url.ca_sha256}", err=True)
+    if renewed is not None:
+        click.echo(f"This renews peer {renewed.name}, whose present certificate ends with it.", err=True)
+
+
+def _show_check(check: Check) -> None:
+    from mosaic_federation.answers import harmless
+
+    finding = check.finding
+    status = click.style(f"{finding.status:<6}", fg=_COLOURS[finding.status])
+    click.echo(f"{status}  {check.name:<15}  {harmless(finding.detail)}")
+    if finding.remedy:
+        click.echo(f"{'':<25}→ {harmless(finding.remedy)}")
+
+
+def _check_record(check: Check) -> dict[str, str]:
+    finding = check.finding
+    return {"check": check.name, "status": finding.status, "detail": finding.detail, "remedy": finding.remedy}
 
 
 def _peer_record(one: Peer) -> dict[str, Any]:
     from mosaic_federation.routes import peer_record
 
     return peer_record(one) | {"resources": one.scope.get("resources", [])}
+
+
+def _join_record(one: Join) -> dict[str, Any]:
+    record = dict.fromkeys(("subject", "url", "not_after", "readers", "refusal"))
+    known = {"name": one.name, "state": "joining", "gateway": one.gateway, "grant_id": one.grant_id}
+    return record | known | {"resources": [], "created_at": one.started_at}

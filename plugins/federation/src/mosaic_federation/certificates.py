@@ -1,0 +1,45 @@
+"""Certificates that were handed out and have ended: the gate refuses them at once, then the authority is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mosaic_hookspecs.errors import MosaicError
+from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.sql import load_queries
+from mosaic_hookspecs.types import Job
+
+log = logging.getLogger("mosaic.federation")
+
+_EVERY = 60.0  # seconds
+
+_sql = load_queries("mosaic_federation", "enrollment.sql")
+
+
+async def tell_authority(host: Host) -> None:
+    """Have every certificate that has ended revoked at the authority.
+
+    Raises :class:`Unavailable` when it cannot be told; what is left is tried again by the job.
+    """
+    for row in await host.database.fetch(_sql.certificates_to_revoke):
+        await host.authority().revoke(row["serial"])
+        await host.database.execute(_sql.certificate_revoked, row["serial"])
+
+
+async def try_to_tell_authority(host: Host) -> None:
+    """The same now, if it can be; what the gate refuses does not depend on it."""
+    try:
+        await tell_authority(host)
+    except MosaicError as error:
+        log.warning("certificates that are refused are not yet revoked at the authority: %s", error.detail)
+
+
+def revocation_job(host: Host) -> Job:
+    """The scheduled job for what could not be told at once."""
+
+    async def run(_: Mapping[str, Any]) -> None:
+        await tell_authority(host)
+
+    return Job("federation.revoke", run, every=_EVERY)

@@ -1,0 +1,190 @@
+"""What another gateway offers and issues, read with care: what counts is what the pinned authority has signed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import aiohttp
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from yarl import URL
+
+from mosaic_federation.answers import read_answer
+from mosaic_federation.enrollment_url import EnrollmentURL
+from mosaic_federation.grants import fingerprint
+from mosaic_federation.oids import read_claims
+from mosaic_federation.settings import ARC, DEFAULT_ARC
+from mosaic_federation.tls_errors import explain
+from mosaic_hookspecs.errors import Unavailable
+
+_LARGEST_ANSWER = 256 * 1024  # bytes
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)  # seconds
+
+Word = Annotated[  # harmless on a terminal
+    str, StringConstraints(pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$", max_length=300)
+]
+
+
+class FromPeer(BaseModel):
+    """Something that another gateway has said."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer release may say more
+
+
+A = TypeVar("A", bound=FromPeer)
+
+
+class Subject(FromPeer):
+    """Through whose eyes the grant looks."""
+
+    id: UUID
+    username: Word
+
+
+def _dialable(url: str) -> str:
+    URL(url)  # ValueError: a port or a host that cannot be
+    return url.rstrip("/")
+
+
+Link = Annotated[str, StringConstraints(pattern=r"^https://[^/?#@\s\p{Cc}]+/?$"), AfterValidator(_dialable)]
+"""Where a gateway's federation listener is, without a path."""
+
+
+class Offered(FromPeer):
+    """What the other gateway offers."""
+
+    gateway: Word
+    grant_id: UUID
+    subject: Subject
+    resources: tuple[Word, ...]
+    scope: dict[str, Any]
+    scope_in_words: tuple[Word, ...]
+    expires_at: datetime
+    ca_sha256: Word
+    oid_arc: Annotated[str, StringConstraints(pattern=ARC)] = DEFAULT_ARC
+    url: Link | None = None  # not said by release 0.1
+
+
+def _storable(scope: dict[str, Any]) -> dict[str, Any]:
+    if "\\u0000" in json.dumps(scope, allow_nan=False):
+        raise ValueError("holds a NUL, which Postgres takes in no text")
+    return scope
+
+
+def _one_certificate(pem: str) -> str:
+    """The first block alone, for that is the pinned one: TLS would trust each further one as much."""
+    certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+
+class Issued(FromPeer):
+    """What it sends for a key that it had signed. Not checked yet but for its form."""
+
+    scope: Annotated[dict[str, Any], AfterValidator(_storable)]
+    url: Link
+    chain: str
+    ca: Annotated[str, AfterValidator(_one_certificate)]
+
+
+async def fetch_offer(url: EnrollmentURL) -> Offered:
+    """Look at the offer; nothing is consumed.
+
+    Raises the error that the gateway's refusal names, or :class:`Unavailable`.
+    """
+    offered = _parsed(Offered, await _ask(url, "GET", None), url)
+    if offered.ca_sha256 != url.ca_sha256:
+        raise _other_authority(url)
+    return offered
+
+
+async def ask_to_sign(url: EnrollmentURL, csr: bytes, name: str) -> bytes:
+    """Have a key signed; the token is spent by that. Raises as :func:`fetch_offer`."""
+    return await _ask(url, "POST", {"csr": csr.decode("ascii"), "name": name})
+
+
+def read_issued(
+    answer: bytes, url: EnrollmentURL, offered: Offered, key: ec.EllipticCurvePrivateKey
+) -> tuple[Issued, x509.Certificate]:
+    """What was issued, and its leaf, once it is certain that it is ours, for this grant, and as it was offered.
+
+    Raises :class:`Unavailable` for anything else.
+    """
+    issued = _parsed(Issued, answer, url)
+    if offered.url is not None and issued.url != offered.url:
+        raise Unavailable(f"{url.place} answers for another address than it offered")
+    return issued, _checked(issued, url, offered, key)
+
+
+def _checked(
+    issued: Issued, url: EnrollmentURL, offered: Offered, key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    """The leaf, once it is certain that it is ours, for this grant, and from the authority of the URL."""
+    try:
+        chain = x509.load_pem_x509_certificates(issued.chain.encode("ascii"))
+        ca = issued.ca.encode("ascii")
+        pinned = fingerprint(ca) == url.ca_sha256
+        for certificate, issuer in zip(chain, [*chain[1:], x509.load_pem_x509_certificate(ca)], strict=True):
+            certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        raise Unavailable(f"{url.place} sent a certificate that does not verify") from None
+    if not pinned:
+        raise _other_authority(url)
+    claims = read_claims(chain[0].public_bytes(Encoding.DER), offered.oid_arc)
+    if (claims.grant_id, claims.subject_id) != (offered.grant_id, offered.subject.id):
+        raise Unavailable(f"{url.place} sent a certificate for another grant than it offered")
+    if chain[0].public_key() != key.public_key():
+        raise Unavailable(f"{url.place} sent a certificate for another key than ours")
+    return chain[0]
+
+
+async def _ask(url: EnrollmentURL, method: str, body: dict[str, str] | None) -> bytes:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()) as client,
+            client.request(method, url.address, json=body, allow_redirects=False) as response,
+        ):
+            return await read_answer(response, url.place, _LARGEST_ANSWER)
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:  # UnicodeError: a host that DNS cannot hold
+        cause, remedy = explain(error)
+        if body is not None:
+            remedy += "; if the URL turns out to be used, ask for a new grant"
+        # `from None`: aiohttp's errors may quote the URL, and with it the token
+        raise Unavailable(f"{url.place}: {cause}", remedy=remedy) from None
+
+
+def _parsed(model: type[A], body: bytes, url: EnrollmentURL) -> A:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError:
+        raise Unavailable(f"{url.place} does not answer like a gateway") from None
+
+
+def _other_authority(url: EnrollmentURL) -> Unavailable:
+    return Unavailable(
+        f"{url.place} shows another certificate authority than the enrollment URL names",
+        remedy="do not go on: someone may be answering in its place; compare fingerprints with its admin",
+    )
+
+
+class Whoami(FromPeer):
+    """Who a peer says that we are. What release 0.1 does not say is None."""
+
+    gateway: Word
+    grant_id: UUID
+    subject: Subject
+    scope: Annotated[dict[str, Any], AfterValidator(_storable)]
+    scope_in_words: tuple[Word, ...] | None = None
+    grant_expires_at: datetime | None = None
+    release: Word | None = None
+    time: datetime | None = None
+
+
+def read_whoami(body: bytes) -> Whoami:
+    """Parse the answer to ``whoami``. Raises pydantic's ``ValidationError``."""
+    return Whoami.model_validate_json(body)
