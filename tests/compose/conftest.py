@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mosaic_tier_local.account import Account, postgres_account
+from mosaic_tier_local.account import Account, own_account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
 
 COMPOSE = Path(__file__).parents[2] / "compose"
@@ -38,7 +38,7 @@ class Container:
     home: Path
     account: Account
     environment: dict[str, str]
-    paths: dict[str, Path]  # in the container → here
+    paths: dict[str, Any]  # in the container → here; addresses, too
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def give(self, path: Path, text: str, mode: int = 0o600) -> None:
@@ -46,6 +46,11 @@ class Container:
         path.write_text(text)
         path.chmod(mode)
         shutil.chown(path, self.account.uid, self.account.gid)
+
+    @property
+    def folder(self) -> Path:
+        """Where its programs start."""
+        return Path(self.here(self.service["working_dir"])) if "working_dir" in self.service else self.home
 
     def here(self, text: str) -> str:
         """A word of a compose file as the container gets it, its paths below this folder."""
@@ -57,25 +62,25 @@ class Container:
         """Run to the end."""
         return subprocess.run(
             self.account.command(*map(self.here, command)),
-            cwd=self.home, env=self.environment | environment, text=True, capture_output=True, check=False,
+            cwd=self.folder, env=self.environment | environment, text=True, capture_output=True, check=False,
         )  # fmt: skip
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Run the service's command until the test ends. Its output is in ``log``."""
-        command = (*self.service["command"], *options)
+        command = (*self.service.get("entrypoint", ()), *self.service["command"], *options)
         with (self.home / "log").open("ab") as log:
             process = subprocess.Popen(
                 self.account.command(*map(self.here, command)),
-                cwd=self.home, env=self.environment, stdout=log, stderr=log,
+                cwd=self.folder, env=self.environment, stdout=log, stderr=log,
             )  # fmt: skip
         self.started.append(process)
         return process
 
     def healthy(self) -> bool:
         """What the service's healthcheck says."""
-        kind, script = self.service["healthcheck"]["test"]
-        assert kind == "CMD-SHELL"
-        return self.run("sh", "-c", script).returncode == 0
+        kind, *command = self.service["healthcheck"]["test"]
+        shell = {"CMD-SHELL": ("sh", "-c"), "CMD": ()}[kind]
+        return self.run(*shell, *command).returncode == 0
 
     def wait_until_healthy(self) -> None:
         """Wait for the healthcheck, as long as the process lives."""
@@ -92,11 +97,12 @@ class Container:
 
 @pytest.fixture(scope="session")
 def service() -> Callable[[str, str], dict[str, Any]]:
-    """One service of a compose file, as written."""
+    """One service of a compose file, with what it extends below it."""
 
     def read(file: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = yaml.safe_load((COMPOSE / file).read_text())["services"][name]
-        return found
+        base = found.pop("extends", None)
+        return read(base["file"], base["service"]) | found if base else found
 
     return read
 
@@ -118,7 +124,7 @@ def container(service: Callable[[str, str], dict[str, Any]]) -> Iterator[Callabl
         made.append(Container(service(file, name), home, account, env, here))
         for program, command in programs.items():
             made[-1].give(home / "bin" / program, f"#!/bin/sh\nexec {command.format(home=home)}\n", 0o700)
-        for each in made[-1].service["secrets"]:
+        for each in made[-1].service.get("secrets", ()):
             secret = each if isinstance(each, str) else each["source"]
             made[-1].give(here["/run/secrets"] / secret, f"{PASSWORDS[secret]}\n")
         return made[-1]
@@ -154,10 +160,10 @@ def passwords() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def valkey_service(container: Callable[..., Container]) -> Callable[[str], Container]:
+def valkey_service(container: Callable[..., Container]) -> Callable[..., Container]:
     """The service of a file, run by Valkey or by the Redis it comes from: it uses nothing that only one has."""
 
-    def make(file: str) -> Container:
+    def make(file: str, service: str = "valkey") -> Container:
         name = next((each for each in ("valkey", "redis") if shutil.which(f"{each}-server")), None)
         if name is None:
             pytest.skip("needs valkey-server or redis-server: apt-get install redis-server")
@@ -167,7 +173,7 @@ def valkey_service(container: Callable[..., Container]) -> Callable[[str], Conta
             "valkey-cli": f'{shutil.which(f"{name}-cli")} -p {port} "$@"',
         }
         account = postgres_account(None, Path("/nonexistent"))
-        return container(file, "valkey", account, ["/run/secrets", "/data"], programs, PORT=str(port))
+        return container(file, service, account, ["/run/secrets", "/data"], programs, PORT=str(port))
 
     return make
 
@@ -175,23 +181,44 @@ def valkey_service(container: Callable[..., Container]) -> Callable[[str], Conta
 @pytest.fixture(scope="module")
 def postgres_service(
     container: Callable[..., Container], postgres_programs: Callable[[str], Path]
-) -> Callable[[str, str], Container]:
+) -> Callable[..., Container]:
     """The service of a file, started on an empty data directory by one kind of Postgres."""
 
-    def start(kind: str, file: str) -> Container:
+    def start(kind: str, file: str, service: str = "postgres") -> Container:
         programs = postgres_programs(kind)
         port = _free_port()
         paths = ["/run/secrets", "/var/run/postgresql", "/var/lib/postgresql/data"]
         shims = {name: f'{programs}/{name} "$@"' for name in ("initdb", "psql")}
         shims["postgres"] = f'{programs}/postgres "$@" -F -k {{home}}/var-run-postgresql -p {port}'
         account = postgres_account(None, Path("/nonexistent"))
-        box = container(file, "postgres", account, paths, shims, PGPORT=str(port), POSTGRES_USER="postgres")
+        box = container(file, service, account, paths, shims, PGPORT=str(port), POSTGRES_USER="postgres")
         box.environment["PGDATA"] = box.here(box.service["environment"]["PGDATA"])
         _initialise(box)
         box.start()
         return box
 
     return start
+
+
+# What the image's `step ca health --ca-url URL --root FILE` asks; that program is not here.
+_STEP = 'sh -c \'curl -fsS --cacert "$6" "$4/health" | grep -q ok\' step "$@"'
+
+
+@pytest.fixture(scope="module")
+def authority_service(
+    container: Callable[..., Container], step_ca_program: Path
+) -> Callable[[str], Container]:
+    """The service step-ca of a file, run by the step-ca that `.ci/step-ca` built."""
+
+    def make(file: str) -> Container:
+        port = _free_port()
+        programs = {"step-ca": f'{step_ca_program} "$@"', "step": _STEP.replace("{", "{{")}
+        box = container(file, "step-ca", own_account(), ["/home/step"], programs, PORT=str(port))
+        box.paths |= {"localhost:9000": f"localhost:{port}", "step-ca:9000": f"localhost:{port}"}
+        box.environment["STEPPATH"] = box.here(box.service["environment"]["STEPPATH"])
+        return box
+
+    return make
 
 
 def _initialise(box: Container) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 BIN = Path(sys.executable).parent
 DOCKERFILE = (COMPOSE / "gateway" / "Dockerfile").read_text()
+STACK = "portainer/federated-test.stack.yml"
 PATIENCE = 60.0  # seconds
 pytestmark = pytest.mark.timeout(300)  # the first test here builds the image
 
@@ -96,6 +98,32 @@ def test_the_config_is_good(file: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "port"),
+    [
+        ("federated.yml", "gateway-federated", 8080),
+        (STACK, "gateway", 8080),
+        ("two-gateways.yml", "work", 8080),
+        ("two-gateways.yml", "home", 8081),
+    ],
+)
+def test_the_environment_fits_the_config(
+    service: Callable[[str, str], dict[str, Any]], file: str, name: str, port: int
+) -> None:
+    found = service(file, name)["environment"]
+    assert found["MOSAIC_CONFIG"] == "/var/lib/mosaic/config.json", "as ca-init writes it"
+    environment = environment_of(service(file, name), {}) | {"PATH": os.environ["PATH"]}
+    config = COMPOSE / "config" / "federated.json"
+    for command in (("check",), ("show", "--json")):
+        done = subprocess.run(
+            [BIN / "mosaic", "--config", config, "gateway", "config", *command],
+            env=environment, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    shown = {row["key"]: row["value"] for row in json.loads(done.stdout)}
+    assert shown["listen.public.port"] == port
+
+
 @dataclass
 class Running:
     """The image's program on this machine, its paths and ports moved."""
@@ -104,10 +132,11 @@ class Running:
     port: int
     environment: dict[str, str]
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=self.home, env=self.environment, text=True, capture_output=True, check=False
-        )
+            command,
+            cwd=self.home, env=self.environment | environment, text=True, capture_output=True, check=False,
+        )  # fmt: skip
 
     def start(self) -> subprocess.Popen[bytes]:
         command = json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1])
@@ -116,8 +145,7 @@ class Running:
 
     def probe(self) -> subprocess.CompletedProcess[str]:
         """The image's HEALTHCHECK."""
-        script = (COMPOSE / "gateway" / "probe.py").read_text().replace(":8080/", f":{self.port}/")
-        return self.run("python", "-c", script)
+        return self.run("python", str(COMPOSE / "gateway" / "probe.py"))
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -126,19 +154,27 @@ class Running:
             assert time.monotonic() < deadline, (self.home / "log").read_text()
 
 
-@pytest.fixture(params=["standalone.yml", "portainer/federated-test.stack.yml"])
+GATEWAYS = {
+    "standalone": ("standalone.yml", ""),
+    "federated": ("federated.yml", "-federated"),
+    "stack": (STACK, ""),
+}
+
+
+@pytest.fixture(params=GATEWAYS.values(), ids=GATEWAYS)
 def gateway(
     request: pytest.FixtureRequest,
     image: Path,
     tmp_path: Path,
-    postgres_service: Callable[[str, str], Any],
-    valkey_service: Callable[[str], Any],
+    postgres_service: Callable[..., Any],
+    valkey_service: Callable[..., Any],
     service: Callable[[str, str], dict[str, Any]],
     free_port: Callable[[], int],
 ) -> Running:
-    """A compose file's gateway, its Postgres and its Valkey."""
-    file = request.param
-    postgres, valkey = postgres_service("pgvector", file), valkey_service(file)
+    """A compose file's gateway, its Postgres and its Valkey, and where it has one its authority."""
+    file, suffix = request.param
+    postgres = postgres_service("pgvector", file, f"postgres{suffix}")
+    valkey = valkey_service(file, f"valkey{suffix}")
     valkey.start()
     postgres.wait_until_healthy()
     valkey.wait_until_healthy()
@@ -146,24 +182,67 @@ def gateway(
         "/var/lib/mosaic": str(tmp_path / "volume"),
         "/run/secrets/postgres_mosaic": str(postgres.paths["/run/secrets"] / "postgres_mosaic"),
         "/run/secrets/valkey": str(valkey.paths["/run/secrets"] / "valkey"),
-        "@postgres:5432/": f"@127.0.0.1:{postgres.environment['PGPORT']}/",
-        "//valkey:6379/": f"//127.0.0.1:{valkey.environment['PORT']}/",
+        f"@postgres{suffix}:5432/": f"@127.0.0.1:{postgres.environment['PGPORT']}/",
+        f"//valkey{suffix}:6379/": f"//127.0.0.1:{valkey.environment['PORT']}/",
         '"port": 8443': f'"port": {free_port()}',
     }
-    written = service(file, "gateway")["environment"]
-    name = "federated-test.json" if "federated-test" in written["MOSAIC_CONFIG"] else "standalone.json"
-    config = (COMPOSE / "config" / name).read_text()
-    for there, here in moved.items():
-        config = config.replace(there, here)
-    (tmp_path / "config.json").write_text(config)
+    for name in ("standalone", "federated"):
+        put(f"config/{name}.json", tmp_path / f"{name}.json", moved)
+    moved |= {
+        f"/etc/mosaic/{name}.json": str(tmp_path / f"{name}.json") for name in ("standalone", "federated")
+    }
+    moved["/etc/mosaic/config.json"] = moved["/etc/mosaic/standalone.json"]
     (tmp_path / "volume").mkdir(mode=0o777)
     port = free_port()
-    environment = {
-        key: as_compose_would(value, {"STACK_DOMAIN": "a.example.org"}) for key, value in written.items()
+    here = {"PATH": f"{image / 'bin'}:{os.defpath}", "HOME": str(tmp_path)}
+    here["MOSAIC_LISTEN__PUBLIC__PORT"] = str(port)
+    running = Running(tmp_path, port, here)
+    if file != "standalone.yml":
+        authority = request.getfixturevalue("authority_service")(file)
+        moved |= {
+            "/var/lib/step-ca-root": str(tmp_path / "root"),
+            "/var/lib/step-ca": authority.here("/home/step"),
+        }
+        initialise(running, authority, service(file, "ca-init"), moved)
+    running.environment |= environment_of(service(file, f"gateway{suffix}"), moved)
+    return running
+
+
+def initialise(running: Running, authority: Any, one_shot: dict[str, Any], moved: dict[str, str]) -> None:
+    """Run the service ca-init, as before each start: the second time it changes nothing. Start the authority."""
+    script = put("gateway/ca-init", running.home / "ca-init", moved)
+    written = []
+    for _ in range(2):
+        done = running.run(
+            *("sh", script, *map(authority.here, one_shot["command"][1:])), **environment_of(one_shot, moved)
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        written.append((running.home / "volume" / "config.json").read_text())
+    assert written[0] == written[1]
+    assert stat.S_IMODE((authority.folder / "secrets" / "password").stat().st_mode) == 0o600
+    assert not list(authority.folder.rglob("root_ca_key"))
+    authority.start()
+    authority.wait_until_healthy()
+
+
+def put(source: str, target: Path, moved: dict[str, str]) -> str:
+    """Write a file of compose/ with what it names moved, and return where."""
+    target.write_text(move((COMPOSE / source).read_text(), moved))
+    return str(target)
+
+
+def move(text: str, moved: dict[str, str]) -> str:
+    for there, here in moved.items():
+        text = text.replace(there, here)
+    return text
+
+
+def environment_of(service: dict[str, Any], moved: dict[str, str]) -> dict[str, str]:
+    """A service's environment, as the container of a host with the domain a.example.org would get it."""
+    return {
+        key: move(as_compose_would(value, {"STACK_DOMAIN": "a.example.org"}), moved)
+        for key, value in service["environment"].items()
     }
-    environment |= {"MOSAIC_CONFIG": str(tmp_path / "config.json"), "MOSAIC_LISTEN__PUBLIC__PORT": str(port)}
-    environment |= {"PATH": f"{image / 'bin'}:{os.defpath}", "HOME": str(tmp_path)}
-    return Running(tmp_path, port, environment)
 
 
 def as_compose_would(value: str, variables: dict[str, str]) -> str:
@@ -204,3 +283,17 @@ def test_it_gets_ready_serves_and_stops(
     assert (gateway.home / "volume" / "data" / "keys.json").read_bytes() == keys
     for password in passwords.values():
         assert password not in (gateway.home / "log").read_text()
+
+
+def test_its_certificates_come_from_the_authority_beside_it(
+    gateway: Running, started: subprocess.Popen[bytes]
+) -> None:
+    gateway.wait_until_ready(started)
+    asked = gateway.run("mosaic", "federation", "ca", "show", "--json")
+    if "step_ca" not in Path(gateway.environment["MOSAIC_CONFIG"]).read_text():  # the standalone tier
+        assert asked.returncode != 0
+        return
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads(asked.stdout)["provisioners"] == ["mosaic-grants", "mosaic-listeners"]
+    findings = json.loads(gateway.run("mosaic", "gateway", "doctor", "--json").stdout)["findings"]
+    assert {each["probe"]: each["status"] for each in findings}["step-ca"] == "green"

@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def with_free_ports(page: str) -> str:
     return page
 
 
+@cache
+def step_ca() -> Path:
+    """The program that `.ci/step-ca` built."""
+    done = subprocess.run([ROOT / ".ci" / "step-ca"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
 class Shell:
     """One bash for a page; each command's output goes to a file of its own."""
 
@@ -96,7 +104,7 @@ class Shell:
         bin_folder = Path(sys.executable).parent
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MOSAIC_")}
         environment |= {
-            "PATH": f"{bin_folder}:{environment['PATH']}",
+            "PATH": f"{bin_folder}:{step_ca().parent}:{environment['PATH']}",
             "HOME": str(folder),
             "COLUMNS": "100",
             "NO_COLOR": "1",

@@ -13,11 +13,14 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import asyncpg
 
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.types import DatabaseLocation, Finding
+
+Status = Literal["yellow", "red"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,9 @@ class Refusal:
     detail: str
     remedy: str
 
-    def finding(self, location: DatabaseLocation, **values: object) -> Finding:
-        """The refusal as a red finding, and nothing secret in it."""
-        filled = self._fill(location, values)
-        return Finding("red", *filled)
+    def finding(self, location: DatabaseLocation, *, status: Status = "red", **values: object) -> Finding:
+        """The refusal as a finding, and nothing secret in it."""
+        return Finding(status, *self._fill(location, values))
 
     def error(self, location: DatabaseLocation, **values: object) -> Unavailable:
         """The refusal as an error."""
@@ -45,7 +47,8 @@ class Refusal:
             "user": location.user,
             "database": location.database,
         }
-        return self.detail.format(**fields, **values), self.remedy.format(**fields, **values)
+        sql = {"user": _identifier(location.user), "database": _identifier(location.database)}
+        return self.detail.format(**fields, **values), self.remedy.format(**fields | sql, **values)
 
 
 _URL = "storage.url"
@@ -64,7 +67,8 @@ REFUSALS = {
     ),
     "timed-out": Refusal(
         "{address} did not answer in time",
-        f"check host and port in {_URL}, and the firewall between; a server that hangs must be restarted",
+        f"check host and port in {_URL}, this machine's DNS, and the firewall between; a server that hangs must be "
+        "restarted",
     ),
     "socket-missing": Refusal(
         "there is no Postgres socket in {host}",
@@ -77,6 +81,10 @@ REFUSALS = {
     "not-postgres": Refusal(
         "what answers at {address} does not speak the protocol of Postgres", f"mend the port in {_URL}"
     ),
+    "pooler": Refusal(
+        "what answers at {address} is a connection pooler, and refuses the settings of a session",
+        f"name Postgres itself in {_URL}: the gateway has a pool of its own",
+    ),
     "tls-required": Refusal(
         "the server lets role {user!r} into database {database!r} from here only over TLS, or not at all",
         f"set sslmode=verify-full (or require) in {_URL}; if that is refused too, {_HBA}",
@@ -84,6 +92,10 @@ REFUSALS = {
     "tls-refused": Refusal(
         "{address} offers no TLS, and the config demands it",
         f"switch ssl on in the server's postgresql.conf, or, on a network you trust, set sslmode=disable in {_URL}",
+    ),
+    "tls-optional": Refusal(
+        "the connection to {address} has TLS only if the server, or whoever stands between, wants it",
+        f"set sslmode=verify-full in {_URL}, or, on a network you trust, sslmode=disable",
     ),
     "tls-failed": Refusal(
         "the TLS handshake with {address} failed",
@@ -168,6 +180,10 @@ REFUSALS = {
         "pgvector {version} is too old: searches need {oldest} or newer",
         "install a newer pgvector on the server, then as its owner, in this database: ALTER EXTENSION vector UPDATE",
     ),
+    "no-schema-public": Refusal(
+        "there is no schema public in database {database!r}, where the extension vector belongs",
+        "as its owner, in this database: CREATE SCHEMA public",
+    ),
     "vector-hidden": Refusal(
         "the extension vector is in a schema that the gateway does not look into",
         "as its owner, in this database: ALTER EXTENSION vector SET SCHEMA public",
@@ -188,6 +204,7 @@ _BY_ERRNO = {
 
 #: Class of asyncpg's error → refusal; the first that fits.
 _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "host-unknown"),
     (TimeoutError, "timed-out"),
     (asyncpg.InvalidPasswordError, "wrong-password"),
     (asyncpg.InvalidCatalogNameError, "database-missing"),
@@ -196,8 +213,8 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.TooManyConnectionsError, "too-many-connections"),
     (asyncpg.CannotConnectNowError, "starting"),
     (asyncpg.AdminShutdownError, "starting"),
-    (asyncpg.PostgresConnectionError, "closed"),
     (asyncpg.ProtocolViolationError, "not-postgres"),
+    (asyncpg.PostgresConnectionError, "closed"),
     (asyncpg.InternalClientError, "not-postgres"),
 )
 
@@ -221,7 +238,7 @@ def explained(location: DatabaseLocation) -> Iterator[None]:
     """Turn what connecting to ``location`` raises into :class:`Unavailable` that says what to do."""
     try:
         yield
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except Exception as error:  # a server that makes no sense makes asyncpg raise almost anything
         raise REFUSALS[why(error, location)].error(location) from error
 
 
@@ -229,14 +246,16 @@ def why(error: Exception, location: DatabaseLocation) -> str:
     """The key in :data:`REFUSALS` of an error that connecting to ``location`` raised."""
     if isinstance(error, ssl.SSLError):
         return _why_tls(error)
-    if isinstance(error, socket.gaierror):
-        return "host-unknown"
+    words = str(error)
+    if "startup parameter" in words:  # PgBouncer's words
+        return "pooler"
     for kind, name in _BY_CLASS:
         if isinstance(error, kind):
             return name
     if isinstance(error, OSError):
         return _why_os(error, location)
-    words = str(error)
+    if not isinstance(error, asyncpg.PostgresError):
+        return "not-postgres"
     return next((name for part, name in _BY_WORDS if part in words), "other")
 
 
@@ -254,6 +273,10 @@ def _why_os(error: OSError, location: DatabaseLocation) -> str:
     # A name with several addresses: asyncio joins their errors to one without a number of its own.
     numbers = {error.errno} if error.errno else {int(n) for n in re.findall(r"\[Errno (\d+)\]", str(error))}
     return next((_BY_ERRNO[n] for n in numbers if n in _BY_ERRNO), "closed")
+
+
+def _identifier(name: str) -> str:
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 
 def _address(location: DatabaseLocation) -> str:

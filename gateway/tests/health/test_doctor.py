@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import stat
 import subprocess
 import sys
@@ -23,7 +24,9 @@ import pytest
 from mosaic_gateway.boot import prepare_data_dir
 from mosaic_gateway.cli.doctor import run_bounded
 from mosaic_gateway.compose import Owned
+from mosaic_gateway.config import Source
 from mosaic_gateway.health import Checked, diagnosis, examine, run_probes
+from mosaic_gateway.health.database import transport_probe
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import DatabaseLocation, Finding, MigrationSet, Probe, QueueTarget, StorageTarget
 from mosaic_migrations import CORE
@@ -70,6 +73,7 @@ def composition(
         rows=None,
     )
     return SimpleNamespace(
+        source=Source(data_dir.parent / "mosaic.config.json", {}),
         config=SimpleNamespace(name="home", data_dir=data_dir),
         tier=SimpleNamespace(name="standalone"),
         registry=SimpleNamespace(plugins=[]),
@@ -142,7 +146,10 @@ class TestEverything:
         await before["schema"].fix()
         after = found(await examine(made))
         assert {name: finding.status for name, finding in after.items()} == dict.fromkeys(
-            ["configuration", "data directory", "key file", "disk", "storage", "database", "clock", "schema"],
+            [
+                *("configuration", "data directory", "key file", "disk", "secret files", "storage"),
+                *("database", "clock", "transport", "schema"),
+            ],
             "green",
         )
         assert "core 00" in after["schema"].detail
@@ -266,6 +273,31 @@ class TestFiles:
         assert not data_dir.exists()  # nothing was made on the way
 
 
+class TestTransport:
+    """Looked at in the config alone."""
+
+    @pytest.mark.parametrize(
+        ("host", "tls", "status"),
+        [
+            ("127.0.0.1", None, "green"),
+            ("127.0.0.53", "prefer", "green"),
+            ("::1", None, "green"),
+            ("localhost", None, "green"),
+            ("/run/postgresql", None, "green"),
+            ("db.example.org", None, "yellow"),
+            ("192.0.2.1", "prefer", "yellow"),
+            ("2001:db8::1", "allow", "yellow"),
+            ("localhost.example.org", None, "yellow"),
+            ("db.example.org", "disable", "green"),  # said on purpose
+            ("db.example.org", ssl.create_default_context(), "green"),
+        ],
+    )
+    async def test_a_way_that_others_can_read_is_yellow(self, host: str, tls: Any, status: str) -> None:
+        found = await transport_probe(DatabaseLocation(host, "gateway", "mosaic", ssl=tls)).check()
+        assert found.status == status
+        assert ("sslmode=verify-full" in found.remedy) == (status == "yellow")
+
+
 class TestPublished:
     async def test_the_json_conforms_to_the_published_schema(
         self, data_dir: Path, fresh: DatabaseLocation
@@ -311,6 +343,36 @@ class TestCommand:
         report = json.loads(broken.stdout)
         conforms(report)
         assert (report["tier"], report["findings"][0]["probe"]) == (None, "configuration")
+
+    def test_files_with_secrets_that_others_can_read_are_told_and_closed(self, home: Path) -> None:
+        config, secret = home / "mosaic.config.json", home / "password"
+        settings = json.loads(config.read_text()) | {
+            "tier": "standalone",
+            "storage": {"url": "postgresql://mosaic@127.0.0.1:1/mosaic", "password_file": str(secret)},
+            "queue": {"url": f"redis://:{SECRET}@127.0.0.1:1/0"},
+        }
+        config.write_text(json.dumps(settings))
+        secret.write_text(SECRET)
+        (config.chmod(0o644), secret.chmod(0o640))
+
+        def secret_files(**env: str) -> dict[str, Any]:
+            report = json.loads(self.mosaic("gateway", "doctor", "--json", home=home, **env).stdout)
+            found: dict[str, Any] = next(f for f in report["findings"] if f["probe"] == "secret files")
+            return found
+
+        loose = secret_files()
+        assert (loose["status"], loose["fixable"]) == ("yellow", True)
+        assert str(config) in loose["detail"]
+        assert str(secret) in loose["detail"]
+        assert SECRET not in json.dumps(loose)
+        assert str(config) not in secret_files(MOSAIC_QUEUE__URL="redis://127.0.0.1:1/0")["detail"]
+        self.mosaic("gateway", "doctor", "--fix", "--yes", home=home)
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (config, secret)] == [0o600, 0o600]
+        assert secret_files()["status"] == "green"
+
+    def test_a_config_without_secrets_may_be_open(self, home: Path) -> None:
+        (home / "mosaic.config.json").chmod(0o644)
+        assert self.mosaic("gateway", "doctor", home=home).returncode == 0
 
     def test_fix_asks_and_does_nothing_where_nobody_answers(self, home: Path) -> None:
         keys = home / "data" / "keys.json"

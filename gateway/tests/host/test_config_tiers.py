@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mosaic_gateway.cli.main import mosaic
-from mosaic_gateway.compose import Composition, compose
-from mosaic_gateway.config import read_config
+from mosaic_gateway.compose import Composition, compose, find_tier
+from mosaic_gateway.config import Config, bind, queue_target, read_config, storage_target
+from mosaic_gateway.config.model import Storage
 from mosaic_hookspecs import hookimpl
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import MigrationSet
@@ -55,6 +56,48 @@ class TestTiers:
         assert (target.type, target.url) == ("postgres", "postgresql://mosaic@localhost:5432/mosaic")
         assert composition.host.queue_target.url == "redis://localhost:6379/0"
         assert not target.enable_vector
+
+    def test_federated_keeps_out_of_the_way_of_other_servers(self, tmp_path: Path) -> None:
+        tier, _ = find_tier("federated")
+        assert tier
+        config = read_config(write(tmp_path, HOST | {"tier": "federated"})).data
+        bound, faults = bind(Config, config)
+        assert bound, faults
+        storage, queue = storage_target(bound, tier, tmp_path), queue_target(bound, tier, tmp_path)
+        assert storage.url == "postgresql://mosaic@localhost:5433/mosaic"
+        assert (queue.type, queue.url) == ("bullmq", "redis://localhost:6380/0")
+        assert storage.enable_vector
+        off = bound.model_copy(update={"storage": Storage(enable_vector=False)})
+        assert not storage_target(off, tier, tmp_path).enable_vector
+
+    @pytest.mark.parametrize(
+        ("tier", "tables", "says"),
+        [
+            ("standalone", {"storage": {"type": "oracle"}}, "no plugin offers storage 'oracle'"),
+            ("standalone", {"storage": {"type": "embedded"}}, "no plugin offers storage 'embedded'"),
+            ("standalone", {"queue": {"type": "postgres"}}, "no plugin offers queue 'postgres'"),
+            ("local", {"queue": {"type": "bullmq"}}, "no plugin offers queue 'bullmq'"),
+            ("standalone", {"storage": {"pool": 501}}, "storage.pool"),
+            ("standalone", {"storage": {"pool": "many"}}, "storage.pool"),
+            ("standalone", {"storage": {"enable_vector": "perhaps"}}, "storage.enable_vector"),
+            ("standalone", {"storage": {"vector": True}}, "storage.vector: unknown key"),
+            ("standalone", {"queue": {"pool": 5}}, "queue.pool: unknown key"),
+            ("standalone", {"storage": {"url": 5}}, "storage.url"),
+            ("standalone", {"queue": {"url": "http://h/0"}}, "queue"),
+            ("galactic", {}, "no installed plugin offers 'galactic'"),
+        ],
+    )
+    def test_what_a_service_cannot_be_is_named_by_its_key(
+        self, composed: Compose, tier: str, tables: dict[str, Any], says: str
+    ) -> None:
+        with pytest.raises(ConfigError) as refused:
+            composed(tier, **tables)
+        assert says in str(refused.value)
+        assert refused.value.remedy
+
+    def test_a_type_may_be_named_where_it_is_the_tier_s_own(self, composed: Compose) -> None:
+        tables = {"storage": {"type": "postgres"}, "queue": {"type": "bullmq"}}
+        assert composed("standalone", **tables).queue.name == "bullmq"
 
     def test_the_config_goes_before_the_tier(self, composed: Compose, tmp_path: Path) -> None:
         url = "postgresql://me@db.example.org/work"

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mosaic_gateway.identity import Identities
+from mosaic_gateway.sealing import Keyring, Keys
 from mosaic_hookspecs.errors import Unauthenticated, Unavailable
 from mosaic_hookspecs.testing.queues import until
 from mosaic_tier_local.cache import MemoryCache
@@ -30,11 +31,11 @@ class Counting:
 async def processes(pool):
     """Two workers of one gateway, each with its own cache."""
     async with AsyncExitStack() as stack:
-        workers = []
+        workers, keyring = [], Keyring(Keys.new())
         for _ in range(2):
             cache = MemoryCache(SimpleNamespace(database=pool))
             await stack.enter_async_context(cache.open())
-            workers.append(Identities(Counting(pool), cache))
+            workers.append(Identities(Counting(pool), cache, keyring))
         await workers[0].add_user("ada", admin=True)
         yield workers
 

@@ -70,7 +70,7 @@ def migration_sets() -> list[MigrationSet]:
 
 @pytest.fixture
 async def rows(pool: Pool) -> ResourceRows:
-    return ResourceRows(pool, list(workspace_resources()), b"k" * 32)
+    return ResourceRows(pool, list(workspace_resources()), lambda: [b"k" * 32])
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def invoke(new_database, migration_sets):
         def gateway(self, work):
             async def main():
                 async with open_pool(database, size=2) as pool:
-                    rows = ResourceRows(pool, list(workspace_resources()), b"k" * 32)
+                    rows = ResourceRows(pool, list(workspace_resources()), lambda: [b"k" * 32])
                     return await work(SimpleNamespace(rows=rows, identities=Identities(pool)))
 
             return asyncio.run(main())

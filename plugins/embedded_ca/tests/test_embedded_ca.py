@@ -52,7 +52,7 @@ class TestEmbeddedCA(AuthorityContract):
 async def test_openssl_accepts_the_chain_by_its_strict_rules(authority: EmbeddedCA, tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("no openssl here")
+        pytest.skip("needs openssl: apt-get install openssl")
     root, leaf_file = tmp_path / "root", tmp_path / "leaf"
     root.write_bytes(await authority.root())
     server = await authority.issue_server(request(), names=["localhost", "127.0.0.1"])

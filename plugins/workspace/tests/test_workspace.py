@@ -22,7 +22,7 @@ def migration_sets():
 
 @pytest.fixture
 def rows(pool):
-    return ResourceRows(pool, plugin.mosaic_resources(), b"k" * 32)
+    return ResourceRows(pool, plugin.mosaic_resources(), lambda: [b"k" * 32])
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 import time
 from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -64,8 +66,17 @@ def doctor(shell: Shell, as_json: bool, fix: bool, yes: bool, watch: float | Non
             diagnosis, _ = _examined(shell)
         _print(diagnosis, as_json=as_json, watching=watch is not None)
         if watch is None:
-            sys.exit(_EXIT[diagnosis.status])
+            _leave(_EXIT[diagnosis.status])
         time.sleep(watch)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. The interpreter would first wait for threads, and a resolver or a disk may hold one for minutes."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _examined(shell: Shell) -> tuple[Diagnosis, Sequence[Checked]]:

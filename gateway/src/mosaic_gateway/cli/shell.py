@@ -113,6 +113,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c in "\n\t" else "�" for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _name(key: str) -> str:
     return _text(key.replace("_", " "))
 

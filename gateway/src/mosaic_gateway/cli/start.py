@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mosaic_gateway.boot import open_gateway, open_storage
-from mosaic_gateway.http import listener_app, public_app
+from mosaic_gateway.http import behind_proxies, listener_app, public_app
 from mosaic_gateway.serving import Endpoint, Limits, bind, inherited, run, serve, stop_event, supervise
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpo
     endpoints = []
     for listener, sock in zip(gateway.composition.listeners, sockets, strict=True):
         if listener.name == "public":
-            app = public_app(gateway)
+            trusted = gateway.composition.config.listen.public.trusted_proxies
+            app = behind_proxies(public_app(gateway), trusted)
         else:
             app = listener_app(listener.name, gateway.mounts, max_body_bytes=gateway.max_body_bytes)
         endpoints.append(Endpoint(listener, app, sock))

@@ -18,6 +18,7 @@ from mosaic_hookspecs.errors import ConfigError
 # Dynaconf imports Flask, if it is there, for an extension that is not used: a quarter second of each command.
 _flask = sys.modules.get("flask")
 sys.modules["flask"] = None  # type: ignore[assignment]
+import dynaconf.base  # noqa: E402
 from dynaconf import Dynaconf  # noqa: E402
 from dynaconf.utils.inspect import get_history  # noqa: E402
 from dynaconf.utils.parse_conf import DynaconfFormatError, DynaconfParseError  # noqa: E402
@@ -27,6 +28,9 @@ if _flask is None:
 else:
     sys.modules["flask"] = _flask
 
+# A config is data: dynaconf would run a dynaconf_hooks.py beside it, and has no switch for that.
+dynaconf.base.execute_module_hooks = lambda *_args, **_kwargs: None
+
 CONFIG_NAMES = ("mosaic.config.json", "mosaic.config.toml", "mosaic.config.yaml", "mosaic.config.yml")
 _PREFIX = "MOSAIC"
 _PARSE: dict[str, Callable[[str], object]] = {
@@ -35,8 +39,10 @@ _PARSE: dict[str, Callable[[str], object]] = {
     ".yaml": yaml.safe_load,
     ".yml": yaml.safe_load,
 }
-_NOT_SETTINGS = {"config", "$schema"}  # MOSAIC_CONFIG names the file itself; $schema is for editors
+# MOSAIC_CONFIG names the file itself, MOSAIC_SEALING_KEYS holds keys; $schema is for editors
+_NOT_SETTINGS = {"config", "sealing_keys", "$schema"}
 _UNCOMPUTABLE = (DynaconfParseError, DynaconfFormatError, OSError, ValueError)
+_MOST_VALUES = 10_000  # a few lines of YAML can stand for billions
 KeyPath = tuple[str, ...]
 
 
@@ -64,7 +70,9 @@ def read_config(path: Path) -> Source:
 
     Raises :class:`ConfigError` for a file that is missing, unreadable, of unknown type or malformed.
     """
-    _check_syntax(path)
+    beside = path.with_suffix(f".local{path.suffix}")  # which dynaconf lays over it
+    for file in (path, beside) if beside.exists() else (path,):
+        _check(file)
     try:
         values = _plain(_load(path).as_dict())
     except _UNCOMPUTABLE as error:  # without its text, which quotes the value
@@ -112,12 +120,30 @@ def _load(path: Path) -> Dynaconf:
     )
 
 
-def _check_syntax(path: Path) -> None:
-    """Dynaconf's own parse errors do not name the file; and it takes a missing file for an empty one."""
+def _check(path: Path) -> None:
+    """Refuse what dynaconf would take, or could not name: a missing file, a syntax error, programs, endless values."""
+    top = _parsed(path)
+    if not isinstance(top, dict):
+        raise ConfigError(f"{path}: expected a table of settings at the top")
+    for key in top:
+        if "dynaconf" in str(key).lower():  # it would import modules that such a key names
+            raise ConfigError(
+                f"{path}: unknown key {key}", remedy="take it out: a config cannot include others"
+            )
+    waiting: list[object] = [top]
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            return
+        value = waiting.pop()
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise ConfigError(f"{path}: has too many values: more than {_MOST_VALUES}")
+
+
+def _parsed(path: Path) -> object:
     if path.suffix not in _PARSE:
         raise ConfigError(f"{path}: unknown type of config file", remedy=f"use one of {', '.join(_PARSE)}")
     try:
-        top = _PARSE[path.suffix](path.read_text(encoding="utf-8"))
+        return _PARSE[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -134,8 +160,6 @@ def _check_syntax(path: Path) -> None:
         ) from None
     except (RecursionError, ValueError):
         raise ConfigError(f"{path}: is nested too deeply, or has a number of thousands of digits") from None
-    if not isinstance(top, dict):
-        raise ConfigError(f"{path}: expected a table of settings at the top")
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    StringConstraints,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -23,6 +31,15 @@ def _usable(path: Path) -> Path:
 Location = Annotated[Path, AfterValidator(_usable)]
 
 
+def _not_everyone(network: IPvAnyNetwork) -> IPvAnyNetwork:
+    if network.prefixlen == 0:
+        raise ValueError("everyone's address would be whatever they claim: name your proxies' networks")
+    return network
+
+
+Proxies = Annotated[IPvAnyNetwork, AfterValidator(_not_everyone)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -34,6 +51,9 @@ class PublicListener(_Table):
     """Address to bind."""
     port: Port = 8080
     """TCP port to bind; 0 picks a free one."""
+    trusted_proxies: tuple[Proxies, ...] = ()
+    """Networks of your reverse proxies, such as `127.0.0.1` or `10.0.0.0/8`: what these say in X-Forwarded-For is
+    believed, so that limits count clients and not the proxy."""
 
 
 class Listen(_Table):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
 
 from mosaic_gateway.database import connect
-from mosaic_gateway.refusals import REFUSALS, why
+from mosaic_gateway.refusals import REFUSALS, Status, why
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Queries
 from mosaic_hookspecs.sql import load_queries
@@ -77,8 +79,31 @@ def judge_clock(facts: Facts, location: DatabaseLocation) -> Finding:
     """Whether this machine and the database agree on the time."""
     if facts.skew <= SKEW_ODD:
         return Finding("green", f"within {max(0.1, facts.skew):.1f} s of the database's")
-    finding = REFUSALS["clock-skew"].finding(location, skew=facts.skew)
-    return finding if facts.skew > SKEW_BROKEN else Finding("yellow", finding.detail, finding.remedy)
+    status: Status = "red" if facts.skew > SKEW_BROKEN else "yellow"
+    return REFUSALS["clock-skew"].finding(location, status=status, skew=facts.skew)
+
+
+def transport_probe(location: DatabaseLocation) -> Probe:
+    """Whether others on the way can read what goes to the database. Looks at the config only."""
+
+    async def check() -> Finding:
+        if location.host.startswith("/") or _is_this_machine(location.host):
+            return Finding("green", "on this machine")
+        if isinstance(location.ssl, ssl.SSLContext):
+            verified = "verified" if location.ssl.verify_mode == ssl.CERT_REQUIRED else "not verified"
+            return Finding("green", f"TLS, the server's certificate {verified}")
+        if location.ssl == "disable":
+            return Finding("green", "without TLS, as storage.url says (sslmode=disable)")
+        return REFUSALS["tls-optional"].finding(location, status="yellow")
+
+    return Probe("transport", check)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def pool_probe(pool: Queries, location: DatabaseLocation) -> Probe:
@@ -125,8 +150,8 @@ def vector_probe(
                 return finding
             if row["installed"]:
                 return Finding("green", f"pgvector {row['installed']}")
-            if not await _may_create(conn):
-                return REFUSALS["vector-not-permitted"].finding(location)
+            if finding := await _attempt(conn, location):
+                return finding
         remedy = "it is created at the next start, or now by `mosaic gateway doctor --fix`"
         return Finding("yellow", "the extension vector is not there yet", remedy, lambda: _create(reopen))
 
@@ -145,17 +170,23 @@ def _unfit(row: Any, location: DatabaseLocation, oldest: tuple[int, ...]) -> Fin
     return None
 
 
-async def _may_create(conn: Any) -> bool:
-    """Tried and taken back: besides superusers, managed servers let roles in by means of their own."""
+async def _attempt(conn: Any, location: DatabaseLocation) -> Finding | None:
+    """Create it and take it back: besides superusers, managed servers let roles in by means of their own."""
     attempt = conn.transaction()
     await attempt.start()
     try:
         await conn.execute(_sql.try_vector)
     except asyncpg.InsufficientPrivilegeError:
-        return False
+        return REFUSALS["vector-not-permitted"].finding(location)
+    except asyncpg.InvalidSchemaNameError:
+        return REFUSALS["no-schema-public"].finding(location)
+    except asyncpg.ReadOnlySQLTransactionError:
+        return UNKNOWN
+    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):  # another process has just made it
+        return None
     finally:
         await attempt.rollback()
-    return True
+    return None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -12,11 +12,12 @@ from functools import partial
 from mosaic_gateway import __version__
 from mosaic_gateway.compose import Composition, Owned
 from mosaic_gateway.database import open_pool
-from mosaic_gateway.health.database import UNKNOWN, database_probes, vector_probe
-from mosaic_gateway.health.files import KEY_FILE, file_probes
+from mosaic_gateway.health.database import UNKNOWN, database_probes, transport_probe, vector_probe
+from mosaic_gateway.health.files import file_probes
 from mosaic_gateway.health.probes import HOST, Checked, run_probes
 from mosaic_gateway.health.report import Diagnosis, PluginState, entries, worst
 from mosaic_gateway.health.schema import schema_probe
+from mosaic_gateway.health.secret_files import secret_file_probes
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.sealing import Keyring
 from mosaic_hookspecs.errors import ConfigError, MosaicError
@@ -33,9 +34,10 @@ async def examine(composition: Composition) -> list[Checked]:
     fine = Finding("green", f"tier {composition.tier.name}; plugins {plugins}")
     standalone = [each for each in composition.probes if each.probe.standalone]
     others = [each for each in composition.probes if not each.probe.standalone]
+    own = [*file_probes(composition.config.data_dir), *secret_file_probes(composition)]
     in_storage, alone = await asyncio.gather(  # the longer way first
         _with_storage(composition, others),
-        run_probes([*_own(file_probes(composition.config.data_dir)), *standalone]),
+        run_probes([*_own(own), *standalone]),
     )
     return [Checked(HOST, "configuration", fine, 0.0), *alone, *in_storage]
 
@@ -118,12 +120,14 @@ async def _in_database(
     reopen = partial(composition.storage.open, serving=False)
     own = [
         *database_probes(location),
+        transport_probe(location),
         *([vector_probe(location, reopen)] if vector else []),
         schema_probe(location, reopen, composition.migrations, vector=vector),
     ]
-    async with open_pool(location, size=CONNECTIONS, lazy=True, patience=0.5) as pool:
+    # Without patience: what still runs at the end has its finding, and a farewell would only take time.
+    async with open_pool(location, size=CONNECTIONS, lazy=True, patience=0) as pool:
         host = composition.host
         host.database, host.identity = pool, Identities(pool)
         with suppress(ConfigError):  # a finding of its own; what needs the keys says so
-            host.sealer = Keyring.read(composition.config.data_dir / KEY_FILE)
+            host.sealer = Keyring.load(composition.config.data_dir)
         return await run_probes([*_own(own), *others])

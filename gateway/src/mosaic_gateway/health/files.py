@@ -8,11 +8,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mosaic_gateway.sealing import Keyring
+from mosaic_gateway.sealing import ENVIRONMENT, KEY_FILE, Keyring
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import Finding, Probe
 
-KEY_FILE = "keys.json"
 _GIB = 1024**3
 _PLENTY, _SCARCE = 1.0, 0.1  # GiB
 _OTHERS = 0o077
@@ -22,7 +21,7 @@ def file_probes(data_dir: Path) -> list[Probe]:
     """In threads: a file system may hang, too."""
     return [
         _probe("data directory", lambda: _directory(data_dir)),
-        _probe("key file", lambda: _key_file(data_dir / KEY_FILE)),
+        _probe("key file", lambda: _keys(data_dir)),
         _probe("disk", lambda: _disk(data_dir)),
     ]
 
@@ -46,25 +45,44 @@ def _directory(path: Path) -> Finding:
     return Finding("green", str(path))
 
 
-def _key_file(path: Path) -> Finding:
+def _keys(data_dir: Path) -> Finding:
+    path = data_dir / KEY_FILE
+    if ENVIRONMENT in os.environ:
+        return _usable(data_dir, ENVIRONMENT)
     try:
         mine, mode = path.stat().st_uid == os.geteuid(), path.stat().st_mode
     except OSError:
         mine, mode = False, 0
     if mine and mode & _OTHERS:
         return _open_to_others(path, 0o600)
+    return _usable(data_dir, str(path))
+
+
+def _usable(data_dir: Path, source: str) -> Finding:
     try:
-        Keyring.read(path)
+        keys = Keyring.load(data_dir).keys
     except ConfigError as error:
         return Finding("red", error.detail, error.remedy)
-    return Finding("green", str(path))
+    if keys.unfinished:
+        return Finding("yellow", "a rotation was begun and has not ended", "run `mosaic secrets rotate`")
+    return Finding("green", source)
 
 
 def _open_to_others(path: Path, mode: int) -> Finding:
     async def fix() -> None:
-        await asyncio.to_thread(path.chmod, mode)
+        await asyncio.to_thread(chmod, path, mode)
 
-    return Finding("red", f"{path} is open to other users", f"chmod {mode:o} {path}", fix)
+    linked = path.is_symlink()  # what it points to may be no gateway's
+    return Finding("red", f"{path} is open to other users", f"chmod {mode:o} {path}", None if linked else fix)
+
+
+def chmod(path: Path, mode: int) -> None:
+    """Change a file's mode; not through a link: others may have put one there since the look."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def _disk(data_dir: Path) -> Finding:

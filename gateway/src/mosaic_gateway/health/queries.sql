@@ -14,3 +14,6 @@ CREATE EXTENSION vector SCHEMA public
 
 -- name: schema
 SELECT component, max(version) AS version FROM mosaic.migrations GROUP BY component ORDER BY component
+
+-- name: public_is_open
+SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'

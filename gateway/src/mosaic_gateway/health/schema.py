@@ -12,6 +12,13 @@ from mosaic_migrations.runner import migrate, pending
 
 _SHOWN = 5  # names of migrations in one finding
 
+#: As in databases made before PostgreSQL 15.
+_OPEN = Finding(
+    "yellow",
+    "every role of this database may create functions in its schema public, which the gateway could come to call",
+    "as its owner, in this database: REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+)
+
 _sql = load_queries("mosaic_gateway.health", "queries.sql")
 
 
@@ -28,7 +35,7 @@ def schema_probe(
         async with connected(location) as conn:
             waiting = await pending(conn, sets)
             if not waiting:
-                return Finding("green", await _versions(conn))
+                return _OPEN if await conn.fetchval(_sql.public_is_open) else await _applied(conn)
         more = [f"and {len(waiting) - _SHOWN} more"] if len(waiting) > _SHOWN else []
         names = ", ".join([*waiting[:_SHOWN], *more])
         remedy = "they are applied at the next start, or now by `mosaic gateway doctor --fix`"
@@ -37,5 +44,6 @@ def schema_probe(
     return Probe("schema", unless_unreachable(check))
 
 
-async def _versions(conn: Any) -> str:
-    return ", ".join(f"{row['component']} {row['version']:04}" for row in await conn.fetch(_sql.schema))
+async def _applied(conn: Any) -> Finding:
+    rows = await conn.fetch(_sql.schema)
+    return Finding("green", ", ".join(f"{row['component']} {row['version']:04}" for row in rows))

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from mosaic_hookspecs.errors import Unavailable
-from mosaic_hookspecs.protocols import Cache
+from mosaic_hookspecs.errors import ConfigError, Unavailable
+from mosaic_hookspecs.protocols import Cache, Sealer
 from mosaic_hookspecs.types import User
 
 log = logging.getLogger("mosaic.identity")
@@ -62,10 +62,14 @@ class Found:
 
 
 class KnownTokens:
-    """Tokens by prefix, through the gateway's cache."""
+    """Tokens by prefix, through the gateway's cache.
 
-    def __init__(self, cache: Cache, find: Callable[[str], Awaitable[Found | None]]) -> None:
+    Sealed: others may write to the cache's server, such as a gateway of the same name, and must let nobody in.
+    """
+
+    def __init__(self, cache: Cache, sealer: Sealer, find: Callable[[str], Awaitable[Found | None]]) -> None:
         self._cache = cache
+        self._sealer = sealer
         self._find = find
 
     async def find(self, prefix: str) -> Found | None:
@@ -73,10 +77,14 @@ class KnownTokens:
 
         async def load() -> bytes | None:
             found = await self._find(prefix)
-            return found.dump() if found else None
+            return self._sealer.seal(found.dump(), place=place) if found else None
 
-        kept = await self._cache.get(f"token:{prefix}", load, ttl=KEPT)
-        return Found.load(kept) if kept else None
+        place = f"token:{prefix}"
+        kept = await self._cache.get(place, load, ttl=KEPT)
+        try:
+            return Found.load(self._sealer.open(kept, place=place)) if kept else None
+        except ConfigError:
+            return await self._find(prefix)
 
     async def forget(self, prefixes: list[str]) -> None:
         """Have every process look again. If that cannot be said, they do within a second."""

@@ -13,7 +13,7 @@ from mosaic_gateway.identity.known import Found, KnownTokens
 from mosaic_gateway.identity.names import check_slug, check_text, check_username
 from mosaic_gateway.identity.records import Account, Member, NewToken, Role, TeamRecord, Token
 from mosaic_hookspecs.errors import Conflict, Fault, Invalid, NotFound, Unauthenticated
-from mosaic_hookspecs.protocols import Cache, Database
+from mosaic_hookspecs.protocols import Cache, Database, Sealer
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Team, User
 
@@ -25,9 +25,9 @@ _LONGEST = timedelta(days=36500)
 class Identities:
     """Users, teams, memberships and tokens. Implements :class:`mosaic_hookspecs.protocols.Identity`."""
 
-    def __init__(self, database: Database, cache: Cache | None = None) -> None:
+    def __init__(self, database: Database, cache: Cache | None = None, sealer: Sealer | None = None) -> None:
         self._db = database
-        self._known = KnownTokens(cache, self._find_token) if cache else None
+        self._known = KnownTokens(cache, sealer, self._find_token) if cache and sealer else None
 
     async def user(self, name_or_id: str | UUID) -> User:
         """Look a user up by username or id. Raises :class:`NotFound` for an unknown or disabled one."""

@@ -23,7 +23,9 @@ def mosaic_settings() -> type[Settings]:
 def mosaic_queues(host: Host) -> Iterable[Queue]:
     """Jobs on the BullMQ protocol."""
     from mosaic_valkey.queue import BullMQQueue
+    from mosaic_valkey.server import check_url
 
+    check_url(host)
     return [BullMQQueue(host)]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hiredis
 from redis.asyncio.connection import parse_url
 
 from mosaic_hookspecs.errors import ConfigError, Unavailable
@@ -20,6 +21,11 @@ from mosaic_valkey.settings import Settings
 PATIENCE = 5.0  # seconds for anything a server is asked
 
 _FORM = "expected redis://host:port/0, rediss://… for TLS, or unix:///path"
+#: Read strictly: of a mistyped URL, redis-py may take a piece of the password for the host, which is shown.
+_URL = re.compile(
+    r"(?:rediss?://(?:[^/?#@\s]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?(?:/\d*)?"
+    r"|unix://(?:[^/?#@\s]*@)?/[^?#@\s]+)(?:\?db=\d+)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +79,23 @@ def server_of(host: Host) -> Server:
     )
 
 
+def check_url(host: Host) -> None:
+    """Raise :class:`ConfigError` for a ``queue.url`` that is none, before anything is started."""
+    if host.queue_target.url is not None:
+        _parts(host.queue_target.url)
+
+
 def _parts(url: str | None) -> dict[str, Any]:
     try:
-        parts = dict(parse_url(url or ""))
+        if not _URL.fullmatch(url or ""):
+            raise ValueError
+        return dict(parse_url(url or ""))
     except (ValueError, TypeError):
-        raise ConfigError(f"queue.url: {_FORM}", remedy="mend it, in the config or its variable") from None
-    if unknown := sorted(
-        set(parts) - {"host", "port", "path", "db", "username", "password", "connection_class"}
-    ):
         raise ConfigError(
-            f"queue.url: unknown parameters {', '.join(unknown)}",
-            remedy="take them out; plugins.valkey.ca_file names the authorities for TLS",
-        )
-    return parts
+            f"queue.url: {_FORM}",
+            remedy="mend it, in the config or its variable: other characters than letters and digits "
+            "percent-encoded in a password, plugins.valkey.ca_file for the authorities of TLS",
+        ) from None
 
 
 def explain(error: BaseException, server: Server) -> Unavailable:
@@ -128,7 +138,12 @@ FAILURES: tuple[tuple[type[BaseException], str, str], ...] = (
         "name its authority in plugins.valkey.ca_file, and its certificate's name in queue.url",
     ),
     (ssl.SSLError, "does not speak TLS as asked", "write redis:// in queue.url if it speaks none"),
-    (TimeoutError, f"does not answer within {PATIENCE:g} s", "check the network and its load"),
+    (
+        hiredis.ProtocolError,
+        "does not speak the protocol of Valkey",
+        "mend host and port in queue.url; if it speaks TLS, write rediss://",
+    ),
+    (TimeoutError, f"does not answer within {PATIENCE:g} s", "check the network, its DNS, and the load"),
 )
 
 #: Beginnings of error replies.
@@ -145,6 +160,16 @@ REPLIES: tuple[tuple[str, str, str], ...] = (
     ("READONLY", "is a read-only replica", "point queue.url at the primary"),
     ("MASTERDOWN", "is a replica that has lost its primary", "point queue.url at the primary"),
     ("MISCONF", "cannot write to its disk", "read its log and make room"),
+    (
+        "DENIED",
+        "is in protected mode: it lets in its own machine only",
+        "give it a password, and a bind address",
+    ),
+    (
+        "ERR max number of clients",
+        "has no connection left",
+        "raise its maxclients, or lower the number of workers",
+    ),
     ("OOM", "is out of memory", "raise its maxmemory"),
     ("unknown command", "is too old", "upgrade to Valkey 7.2 or newer, or to Redis 6.2 or newer"),
     ("ERR unknown command", "is too old", "upgrade to Valkey 7.2 or newer, or to Redis 6.2 or newer"),

@@ -32,6 +32,7 @@ class Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._transport: asyncio.Transport | None = None
+        self._why: Exception = ConnectionResetError("the connection was lost")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -39,6 +40,13 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio. What a push says is done before any later reply is seen."""
+        try:
+            self._take(data)
+        except (hiredis.ProtocolError, IndexError):  # the latter: more replies than questions
+            self._why = hiredis.ProtocolError("not the protocol of Valkey")
+            self.abort()
+
+    def _take(self, data: bytes) -> None:
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not _NOTHING:
             if isinstance(reply, hiredis.PushNotification):
@@ -50,7 +58,7 @@ class Wire(asyncio.Protocol):
         """Called by asyncio."""
         for asker in self._waiting:
             if not asker.done():
-                asker.set_exception(ConnectionResetError("the connection was lost"))
+                asker.set_exception(self._why)
         self._waiting.clear()
         if not self.lost.done():
             self.lost.set_result(None)
@@ -59,7 +67,7 @@ class Wire(asyncio.Protocol):
         """The reply to come, as bytes, int, list or None. An error reply is raised as hiredis.ReplyError."""
         asker: asyncio.Future[Any] = self.lost.get_loop().create_future()
         if self._transport is None or self._transport.is_closing():
-            asker.set_exception(ConnectionResetError("the connection was lost"))
+            asker.set_exception(self._why)
         else:
             self._waiting.append(asker)
             self._transport.write(_packed(command))
