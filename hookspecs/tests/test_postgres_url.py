@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.postgres_url import parse_postgres_url
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=30)
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=30
+)
 
 
 @given(user=TEXT, password=TEXT, database=TEXT, port=st.integers(1, 65535))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,10 +28,10 @@ from mosaic_gateway.database import connect
 from mosaic_hookspecs.postgres_url import parse_postgres_url
 from mosaic_hookspecs.types import AuditEvent, DatabaseLocation
 from mosaic_migrations.runner import migrate
+from mosaic_migrations.tier import Report, Route, make_plan, move
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
 
-DEBIAN = Path("/usr/lib/postgresql/15/bin")
 MOSAIC = [sys.executable, "-m", "mosaic_gateway.cli"]
 
 
@@ -73,14 +73,14 @@ class Postgres:
             self.process = subprocess.Popen(server, cwd=self.home, stdout=log, stderr=log)
 
     async def until_ready(self) -> None:
-        for _ in range(400):
+        for _ in range(1200):  # a recovery, on a machine that does much else
             try:
                 async with self.administration():
                     return
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 assert self.process.poll() is None, (self.home / "log").read_text()
                 await asyncio.sleep(0.05)
-        raise AssertionError("Postgres is not ready after 20 s")
+        raise AssertionError("Postgres is not ready after a minute")
 
     def kill(self) -> None:
         """As the kernel does it when memory is short."""
@@ -99,7 +99,8 @@ class Postgres:
         try:
             yield conn
         finally:
-            await conn.close(timeout=5)
+            with suppress(OSError):  # a test may have killed the server
+                await conn.close(timeout=5)
 
     async def new_database(self, options: str = "") -> str:
         """A database of the role's own; return its URL, without a password."""
@@ -130,9 +131,9 @@ class Postgres:
             return await structure(conn)
 
 
-def _server(binaries: Path, *options: str) -> Iterator[Postgres]:
+def _server(binaries: Path) -> Iterator[Postgres]:
     home = Path(tempfile.mkdtemp(prefix="mosaic-to-", dir="/tmp"))  # short: a socket's path has 107 bytes
-    server = Postgres(binaries, home, ("fsync=off", *options))
+    server = Postgres(binaries, home)
     server.create()
     server.start()
     asyncio.run(server.until_ready())
@@ -143,9 +144,10 @@ def _server(binaries: Path, *options: str) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def debian() -> Iterator[Postgres]:
-    """Debian's Postgres 15, without pgvector: what a team runs."""
-    assert DEBIAN.exists(), "apt-get install postgresql-15"
-    yield from _server(DEBIAN)
+    """Debian's own Postgres, the newest there is, without pgvector: what a team runs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
+    assert found, "apt-get install postgresql"
+    yield from _server(found[-1].parent)
 
 
 @pytest.fixture(scope="session")
@@ -208,11 +210,16 @@ class Home:
     def data_dir(self) -> Path:
         return self.directory / "data"
 
+    def command(self, *args: str) -> list[str]:
+        return [*MOSAIC, "--debug", "--config", str(self.config), *args]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(self.plugins), "PGPASSWORD": self.password}
+
     def popen(self, *args: str, **environment: str) -> subprocess.Popen[str]:
-        env = os.environ | {"PYTHONPATH": str(self.plugins), "PGPASSWORD": self.password} | environment
         return subprocess.Popen(
-            [*MOSAIC, "--debug", "--config", str(self.config), *args],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=env,
+            self.command(*args), env=self.environment() | environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
             start_new_session=True,
         )  # fmt: skip
 
@@ -228,6 +235,15 @@ class Home:
 
     def move(self, url: str, to: str = "standalone") -> dict[str, Any]:
         return dict(json.loads(self.migrate(url, "--yes", "--json", to=to)))
+
+    async def move_here(self, target: DatabaseLocation) -> Report:
+        """The move without its command, which takes longer to start than these rows to move."""
+        composition = compose(read_config(self.config))
+        async with composition.storage.open(serving=False) as here:
+            route = Route.between(
+                lambda: connect(here), lambda: connect(target), composition.migrations, vector=False
+            )
+            return await move(route, await make_plan(route))
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[asyncpg.Connection]:
@@ -389,8 +405,8 @@ def changing(tmp_path: Path, sampler: Path) -> Home:
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Postgres]:
-    """A target server that a test may kill; it loses nothing it has said is committed."""
-    yield from _server(asyncio.run(binaries_for(postgres_account(None, Path("/")))), "fsync=on")
+    """A target server that a test may kill. What a killed process had written, the system still has: no fsync."""
+    yield from _server(asyncio.run(binaries_for(postgres_account(None, Path("/")))))
 
 
 @pytest.fixture(scope="session")
@@ -414,7 +430,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory, sampler: Path, with_vec
         composition = compose(read_config(home.config))
         async with home.database() as conn:
             await migrate(conn, composition.migrations, vector=True)
-            await fill(conn, vectors=True)
+            await fill(conn, vectors=True, words=10_000)
 
     asyncio.run(work())
     return home

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -16,26 +19,36 @@ if TYPE_CHECKING:
     from conftest import Home, Postgres
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Where the rows of ``filled`` are, and what the command reported."""
+
+    url: str
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def moved(filled: Home, debian: Postgres) -> Moved:
+    url = asyncio.run(debian.new_database())
+    return Moved(url, filled.move(url))
+
+
 async def test_embedded_to_debians_postgres_keeps_every_value_index_trigger_and_sequence(
-    filled: Home, debian: Postgres
+    filled: Home, debian: Postgres, moved: Moved
 ) -> None:
-    url = await debian.new_database()
     before = await filled.content()
-    report = filled.move(url)
-    assert await debian.content(url) == before == await filled.content()
-    assert await debian.structure(url) == await filled.structure()
-    assert {t["table"] for t in report["tables"] if t["rows"]} == {
+    assert await debian.content(moved.url) == before
+    assert await debian.structure(moved.url) == await filled.structure()
+    assert {t["table"] for t in moved.report["tables"] if t["rows"]} == {
         name for name, told in before.items() if not told.startswith(("0 ", "("))
     }
-    for table in report["tables"]:
+    for table in moved.report["tables"]:
         assert table["source_hash"] == table["target_hash"]
         assert int(before[table["table"]].split()[0]) == table["rows"]
 
 
-async def test_the_audit_chain_still_holds_and_still_refuses_changes(filled: Home, debian: Postgres) -> None:
-    url = await debian.new_database()
-    filled.move(url)
-    async with open_pool(debian.location(url)) as pool:
+async def test_the_audit_chain_still_holds_and_still_refuses_changes(debian: Postgres, moved: Moved) -> None:
+    async with open_pool(debian.location(moved.url)) as pool:
         [report] = await verify(pool)
         assert (report.rows, report.problem) == (500, "")
         for change in ("DELETE FROM", "TRUNCATE", "UPDATE"):
@@ -44,10 +57,22 @@ async def test_the_audit_chain_still_holds_and_still_refuses_changes(filled: Hom
                 await pool.execute(f"{change} federation_audit_log{tail}")
 
 
-async def test_new_rows_on_the_target_go_on_where_the_source_stopped(filled: Home, debian: Postgres) -> None:
+async def test_a_second_complete_run_changes_nothing_and_says_so(
+    filled: Home, debian: Postgres, moved: Moved
+) -> None:
+    async with debian.database(moved.url) as conn:
+        before = await conn.fetch("SELECT oid, relfilenode FROM pg_class ORDER BY oid")
+    report = filled.move(moved.url)
+    assert (report["already_there"], report["rows_copied"]) == (True, 0)
+    assert "nothing was changed" in filled.migrate(moved.url, "--yes")
+    async with debian.database(moved.url) as conn:
+        assert await conn.fetch("SELECT oid, relfilenode FROM pg_class ORDER BY oid") == before
+
+
+async def test_new_rows_on_the_target_go_on_where_the_source_stopped(small: Home, debian: Postgres) -> None:
     url = await debian.new_database()
-    filled.move(url)
-    async with filled.database() as conn:
+    await small.move_here(debian.location(url))
+    async with small.database() as conn:
         largest = await conn.fetchval("SELECT max(id) FROM samples")
     async with debian.database(url) as conn:
         row = await conn.fetchrow("INSERT INTO samples (exact) VALUES (2) RETURNING id, twice, touched")
@@ -59,13 +84,13 @@ async def test_new_rows_on_the_target_go_on_where_the_source_stopped(filled: Hom
 
 
 async def test_embedded_to_federated_makes_the_extension_and_changes_nothing_else(
-    filled: Home, with_vector: Postgres
+    small: Home, with_vector: Postgres
 ) -> None:
     url = await with_vector.new_database()
     async with with_vector.administration(url.rsplit("/", 1)[1]) as conn:
         await conn.execute("CREATE EXTENSION vector")
-    filled.move(url, to="federated")
-    assert await with_vector.content(url) == await filled.content()
+    small.move(url, to="federated")
+    assert await with_vector.content(url) == await small.content()
 
 
 async def test_standalone_to_federated_brings_vectors_and_their_index(
@@ -80,29 +105,17 @@ async def test_standalone_to_federated_brings_vectors_and_their_index(
     assert next(t["rows"] for t in report["tables"] if t["table"] == "sample_vectors") == 2000
 
 
-async def test_a_second_complete_run_changes_nothing_and_says_so(filled: Home, debian: Postgres) -> None:
-    url = await debian.new_database()
-    filled.move(url)
-    async with debian.database(url) as conn:
-        before = await conn.fetch("SELECT oid, relfilenode FROM pg_class ORDER BY oid")
-    report = filled.move(url)
-    assert (report["already_there"], report["rows_copied"]) == (True, 0)
-    assert "nothing was changed" in filled.migrate(url, "--yes")
-    async with debian.database(url) as conn:
-        assert await conn.fetch("SELECT oid, relfilenode FROM pg_class ORDER BY oid") == before
-
-
-async def test_a_target_that_an_empty_gateway_was_started_on_is_taken(filled: Home, debian: Postgres) -> None:
+async def test_a_target_that_an_empty_gateway_was_started_on_is_taken(small: Home, debian: Postgres) -> None:
     from mosaic_gateway.compose import compose
     from mosaic_gateway.config import read_config
     from mosaic_migrations.runner import migrate
 
     url = await debian.new_database()
     async with debian.database(url) as conn:
-        await migrate(conn, compose(read_config(filled.config)).migrations)
+        await migrate(conn, compose(read_config(small.config)).migrations)
         await conn.execute("TRUNCATE sample_options")
-    filled.move(url)
-    assert await debian.content(url) == await filled.content()
+    small.move(url)
+    assert await debian.content(url) == await small.content()
 
 
 async def test_the_plan_counts_rows_and_changes_nothing(filled: Home, debian: Postgres) -> None:
@@ -117,12 +130,38 @@ async def test_the_plan_counts_rows_and_changes_nothing(filled: Home, debian: Po
         assert await conn.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'mosaic%'") == 0
 
 
+async def test_from_local_by_a_standalone_without_pgvector_to_federated(
+    changing: Home, debian: Postgres, with_vector: Postgres
+) -> None:
+    """The tables of the tiers it was of before come along, whoever made them."""
+    first, second = await debian.new_database(), await with_vector.new_database()
+    before = await changing.content()
+    async with with_vector.administration(second.rsplit("/", 1)[1]) as conn:
+        await conn.execute("CREATE EXTENSION vector")
+    changing.migrate(first, "--yes", "--write-config")
+    plan = json.loads(changing.migrate(second, "--dry-run", "--json", to="federated"))
+    assert any("embedded_ca: an authority inside the gateway" in note for note in plan["notes"])
+    changing.move(second, to="federated")
+    assert await with_vector.content(second) == before
+
+
+async def test_memory_stays_bounded_whatever_a_row_holds(filled: Home, debian: Postgres) -> None:
+    """Three notes of 10 MB and thousands of small rows. The bench has more of both, and the figure."""
+    tool = filled.popen(
+        "storage", "migrate-tier", "--to", "standalone", "--target", await debian.new_database(), "--yes"
+    )
+    _, status, usage = await asyncio.to_thread(os.wait4, tool.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert usage.ru_maxrss < 200_000  # kB, of the tool alone: Postgres is another process
+
+
 async def test_the_config_is_changed_on_request_and_the_old_one_is_kept(
     filled: Home, debian: Postgres, tmp_path: Path
 ) -> None:
     url = await debian.new_database()
     secret = tmp_path / "password"
     secret.write_text(debian.password + "\n")
+    secret.chmod(0o600)
     old = filled.config.read_text()
     try:
         filled.migrate(
@@ -131,6 +170,7 @@ async def test_the_config_is_changed_on_request_and_the_old_one_is_kept(
         changed = json.loads(filled.config.read_text())
         assert changed["tier"] == "standalone"
         assert changed["storage"] == {"url": url, "password_file": str(secret)}
+        assert changed["queue"] == {"url": "redis://localhost:6379/0"}
         assert debian.password not in filled.config.read_text()
         assert await filled.content() == await debian.content(url)  # the new config opens the new database
         kept = filled.config.with_name(f"{filled.config.name}.before-standalone")

@@ -115,7 +115,7 @@ async def test_a_role_without_the_right_to_make_a_schema(small: Home, debian: Po
 
 async def test_without_pgvector_the_federated_tier_is_refused(small: Home, debian: Postgres) -> None:
     url = await debian.new_database()
-    assert "pgvector" in small.migrate(url, "--yes", to="federated", code=3)
+    assert "pgvector" in small.migrate(url, "--yes", to="federated", code=5)
     small.move(url)  # and the attempt left nothing in the way of another
     assert await debian.content(url) == await small.content()
 
@@ -133,18 +133,55 @@ async def test_nobody_to_confirm(small: Home, debian: Postgres) -> None:
     assert "add --yes" in small.migrate(await debian.new_database(), code=2)
 
 
-@pytest.mark.parametrize("tier", ["standalone"])
-async def test_there_is_no_way_sideways(standalone: Home, debian: Postgres, tier: str) -> None:
-    assert "is from local" in standalone.migrate(await debian.new_database(), "--yes", to=tier, code=3)
+async def test_there_is_no_way_sideways(standalone: Home, debian: Postgres) -> None:
+    assert "is from local" in standalone.migrate(await debian.new_database(), "--yes", code=3)
 
 
-async def test_a_password_on_the_command_line_is_refused_and_not_repeated(
-    small: Home, debian: Postgres
+async def test_the_plan_refuses_what_the_move_would(small: Home, debian: Postgres) -> None:
+    url = await debian.new_database()
+    assert "pgvector" in small.migrate(url, "--dry-run", to="federated", code=5)
+    assert "password" in small.migrate(url, "--dry-run", code=5, PGPASSWORD="wr0ng")
+    async with small.database():
+        assert "is using the source database" in small.migrate(url, "--dry-run", code=4)
+    async with debian.database(url) as conn:
+        assert await conn.fetchval("SELECT to_regnamespace('mosaic_transfer')") is None
+    await small.move_here(debian.location(url))
+    assert json.loads(small.migrate(url, "--dry-run", "--json"))["already_there"]
+    async with debian.database(url) as conn:
+        await conn.execute("UPDATE tasks SET title = 'theirs' WHERE external_id = 'x7'")
+    assert "holds rows that are not the source's, in tasks" in small.migrate(url, "--dry-run", code=4)
+
+
+async def test_a_password_file_that_others_can_read_is_refused(
+    small: Home, debian: Postgres, tmp_path: Path
 ) -> None:
-    url = (await debian.new_database()).replace("gateway@", "gateway:hunter2secret@")
-    said = small.migrate(url, "--yes", code=2)
-    assert "--target-password-file" in said
-    assert "hunter2secret" not in said
+    secret = tmp_path / "password"
+    secret.write_text(debian.password)
+    secret.chmod(0o640)
+    said = small.migrate(
+        await debian.new_database(), "--dry-run", "--target-password-file", str(secret), code=3
+    )
+    assert f"chmod 600 {secret}" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--target", "postgresql://gateway:hunter2secret@127.0.0.1/x", "--target-password-file"),
+        ("--target", "postgresql://gateway@127.0.0.1/x?password=hunter2secret", "percent-encoded"),
+        ("--queue-url", "redis://:hunter2secret@127.0.0.1/0", "--queue-password-file"),
+    ],
+)
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(
+    small: Home, option: str, value: str, remedy: str
+) -> None:
+    args = {"--target": "postgresql://gateway@127.0.0.1/x"} | {option: value}
+    command = [part for pair in args.items() for part in pair]
+    process = small.popen("storage", "migrate-tier", "--to", "standalone", "--yes", *command)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in (2, 3)
+    assert remedy in err
+    assert "hunter2secret" not in out + err
 
 
 async def test_the_password_is_in_no_command_line_output_or_file(
@@ -153,6 +190,7 @@ async def test_the_password_is_in_no_command_line_output_or_file(
     url = await debian.new_database()
     secret = tmp_path / "password"
     secret.write_text(debian.password)
+    secret.chmod(0o600)
     options = ("--yes", "--target-password-file", str(secret))
     command = ("--debug", "storage", "migrate-tier", "--to", "standalone", "--target", url, *options)
     tool = small.popen(*command[1:], PGPASSWORD="")

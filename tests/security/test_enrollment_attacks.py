@@ -296,6 +296,50 @@ async def test_a_certificate_that_the_authority_signed_but_no_grant_has_on_recor
         assert (answer.status_code, "does not belong" in answer.json()["detail"]) == (403, True)
 
 
+async def test_a_copy_of_an_active_certificate_for_another_key_opens_nothing(
+    work: Any, http: httpx.Client
+) -> None:
+    """Whoever has the authority's key can copy ids, serial and every extension, but not the peer's key."""
+    key = new_key()
+    offer, issued, context = enrolled(work, http, key)
+    root, leaf, forger = await root_of(work), leaf_of(issued), new_key()
+    answers = []
+    for public, shown in ((key.public_key(), key), (forger.public_key(), forger)):
+        builder = (
+            x509.CertificateBuilder(leaf.issuer, leaf.subject, public, leaf.serial_number)
+            .not_valid_before(leaf.not_valid_before_utc)
+            .not_valid_after(leaf.not_valid_after_utc)
+        )
+        for extension in leaf.extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
+        copy = builder.sign(root.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+        answers.append(whoami(work, tls(issued, copy, shown)))
+    same, other = answers
+    assert (same.status_code, same.json()["grant_id"]) == (
+        200,
+        offer["id"],
+    )  # only the key made the difference
+    assert (other.status_code, "does not belong" in other.json()["detail"]) == (403, True)
+    assert whoami(work, context).status_code == 200
+
+
+def test_a_certificate_without_a_key_on_record_opens_nothing(work: Any, http: httpx.Client) -> None:
+    """As release 0.1 left them: a copy could not be told from it, so its peer enrolls anew."""
+    offer, _, context = enrolled(work, http)
+    asyncio.run(forget_key(work, offer["id"]))
+    answer = whoami(work, context)
+    assert (answer.status_code, "enroll anew" in answer.json()["detail"]) == (403, True)
+    renewed, key = work.json("federation", "grant", "reissue", offer["id"]), new_key()
+    issued = http.post(place(renewed), json=redemption(signing_request(key))).json()
+    assert whoami(work, tls(issued, issued["chain"].encode(), key)).json()["grant_id"] == offer["id"]
+
+
+async def forget_key(work: Any, grant_id: str) -> None:
+    query = "UPDATE federation_certificates SET key_sha256 = NULL WHERE grant_id = $1::uuid"
+    async with work.database() as database:
+        await database.execute(query, grant_id)
+
+
 async def test_a_certificate_out_of_its_time_makes_no_connection(work: Any, http: httpx.Client) -> None:
     offer, issued, _ = enrolled(work, http)
     root, key, leaf, now = await root_of(work), new_key(), leaf_of(issued), datetime.now(UTC)

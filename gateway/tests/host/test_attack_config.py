@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ def test_no_key_of_a_config_imports_a_module(
     (tmp_path / place).write_text(json.dumps(GOOD | {key: ["hostile_module"]}))
     with pytest.raises(ConfigError, match=key):
         read_config(tmp_path / "mosaic.config.json")
+    assert not (tmp_path / "ran").exists()
+    assert "hostile_module" not in sys.modules
+
+
+@pytest.mark.parametrize("token", ["@jinja", "@int @jinja", "@str @jinja", "@merge x=@jinja"])
+@pytest.mark.parametrize("place", ["file", "variable"])
+def test_no_value_of_a_config_is_a_program(
+    tmp_path: Path, token: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hostile_module.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    value = token + " home{{ this.load_file('hostile_module') }}"
+    if place == "variable":
+        monkeypatch.setenv("MOSAIC_NAME", value)
+    path = tmp_path / "mosaic.config.json"
+    path.write_text(json.dumps(GOOD | ({"name": value} if place == "file" else {})))
+    with suppress(ConfigError):
+        assert "{{" in str(read_config(path).data["name"])  # not a token in this place: left as it is
     assert not (tmp_path / "ran").exists()
     assert "hostile_module" not in sys.modules
 

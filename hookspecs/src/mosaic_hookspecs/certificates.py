@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from mosaic_hookspecs.errors import Invalid
 
+#: What `cryptography` raises for a certificate or a request that somebody else has made; few are ValueErrors.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 _LARGEST = 8192  # bytes of PEM
@@ -33,7 +45,7 @@ def key_of(pem: bytes) -> PublicKey:
         request = x509.load_pem_x509_csr(pem)
         key = request.public_key()
         signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except UNREADABLE:
         raise _invalid("is not a PEM request that can be read") from None
     if not isinstance(key, PublicKey) or not _is_strong(key):
         raise _invalid("has a key of a kind or size that is not accepted")

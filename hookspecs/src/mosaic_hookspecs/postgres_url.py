@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import DatabaseLocation
@@ -87,15 +87,22 @@ def parse_postgres_url(url: str, *, where: str = "storage.url") -> PostgresURL:
     return PostgresURL(
         host=host,
         port=port,
-        user=unquote(parts.username),
-        database=unquote(parts.path[1:]),
-        password=_password(parts),
+        user=_decoded(where, parts.username),
+        database=_decoded(where, parts.path[1:]),
+        password=_decoded(where, parts.password) if parts.password else None,
         **_tls(where, query),
     )
 
 
-def _password(parts: SplitResult) -> str | None:
-    return unquote(parts.password) if parts.password else None
+def _decoded(where: str, part: str) -> str:
+    try:
+        text = unquote(part, errors="strict")
+        text.encode()  # a variable of the environment may hold what is no text
+    except UnicodeError:
+        raise _wrong(where, "is not UTF-8 once it is decoded") from None
+    if "\0" in text:  # would end it, and the rest be taken for another parameter of the session
+        raise _wrong(where, "holds the character U+0000")
+    return text
 
 
 def _check_query(where: str, query: dict[str, str]) -> None:

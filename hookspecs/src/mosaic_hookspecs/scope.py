@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -64,6 +64,14 @@ def _written(value: object) -> object:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """Postgres takes offsets up to ±15:59, RFC 3339 up to ±23:59."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is not in the years 1 to 9999") from None
+
+
 _once = (AfterValidator(_each_once), Field(json_schema_extra={"uniqueItems": True}))
 
 _A_NAME, _AN_EXCLUSION = f"^{_NAME}$", f"^{_NAME}(/{_UUID})?$"
@@ -80,7 +88,9 @@ Teams = Annotated[
     | Annotated[tuple[UUID, ...], *_once, Field(max_length=1000), Tag("teams")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "teams"),
 ]
-Moment = Annotated[AwareDatetime, Field(strict=False)]  # strictly, it would not be read from text
+Moment = Annotated[  # strictly, it would not be read from text
+    AwareDatetime, Field(strict=False), AfterValidator(_in_utc)
+]
 
 
 class Scope(BaseModel):

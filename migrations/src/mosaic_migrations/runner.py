@@ -68,6 +68,11 @@ async def migrate(
     return [str(migration) for migration in waiting]
 
 
+async def components(conn: asyncpg.Connection) -> set[str]:
+    """Whose migrations a database has, switched off or not."""
+    return {component for component, _, _ in await _applied(conn, SCHEMA)}
+
+
 async def _pending(conn: asyncpg.Connection, sets: Sequence[MigrationSet], schema: str) -> list[Migration]:
     installed = discover(sets)
     applied = await _applied(conn, schema)

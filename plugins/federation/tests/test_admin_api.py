@@ -229,6 +229,8 @@ async def test_an_older_version_is_refused_whatever_the_change(api: Api, lead: h
         problem(await lead.post(f"{path}/{action}", headers=stale), 412)
     for tag in ('W/"2"', "2", '"x"', '"0"', '"2", "3"', ""):
         problem(await lead.post(f"{path}/revoke", headers={"If-Match": tag}), 412)
+    for tags in (["*", stale["If-Match"]], [stale["If-Match"], "*"], ["*", "*"]):
+        problem(await lead.post(f"{path}/revoke", headers=[("If-Match", tag) for tag in tags]), 412)
     now = (await lead.get(path)).json()
     assert (now["status"], now["scope"]["max_rows_per_query"]) == ("pending", 9)
     assert (await lead.post(f"{path}/revoke", headers={"If-Match": "*"})).status_code == 200

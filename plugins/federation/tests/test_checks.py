@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_embedded_ca.certificates import make_client, make_root, make_server
@@ -69,6 +73,7 @@ async def keep(world: Any, url: str, *, until: timedelta = timedelta(days=1)) ->
         created_at=datetime.now(UTC),
     )  # fmt: skip
     join = Join(peer_id, "work", "work", "x", GRANT, b"t" * 32, sealed, "test")
+    await Joins(world.pool).begin(join)
     await Joins(world.pool).become(join, peer, renews=False)
     return peer
 
@@ -132,10 +137,43 @@ async def test_a_peer_that_takes_us_for_another_grant_is_red(other: Other) -> No
     assert (await Peers(other.world.pool).get("work")).state == "pending"
 
 
-@pytest.mark.parametrize("told", [{"gateway": "\x1b[31m"}, {"scope": None}, {"time": "soon"}])
+NO_ZONE = ({"time": "2030-01-01T00:00:00"}, {"grant_expires_at": "2030-01-01T00:00:00"})
+
+
+@pytest.mark.parametrize("told", [{"gateway": "\x1b[31m"}, {"scope": None}, {"time": "soon"}, *NO_ZONE])
 async def test_what_is_no_gateway_is_said_to_be_none(other: Other, told: dict[str, Any]) -> None:
     other.told = told
     assert (await other.tested())["whoami"].status == "red"
+
+
+@pytest.mark.parametrize("year", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+async def test_an_absurd_time_is_a_difference_of_the_clocks(other: Other, year: str) -> None:
+    other.told = {"time": year, "grant_expires_at": year}
+    assert (await other.tested())["clock"].status == "red"
+
+
+async def test_a_listeners_certificate_that_only_openssl_can_read_is_red(world: Any, tmp_path: Path) -> None:
+    key, until = new_key(), datetime.now(UTC) + timedelta(days=1)
+    leaf = make_server(ROOT, key.public_key(), names=["localhost"], not_after=until)
+    (tmp_path / "both.pem").write_bytes(key_pem(key) + of_version_2(leaf))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "localhost", 0, ssl=context)
+    async with server:
+        peer = await keep(world, f"https://localhost:{server.sockets[0].getsockname()[1]}")
+        found = {check.name: check.finding async for check in checks_of(world.host, peer)}
+        server.close()
+    assert list(found)[-1] == "tls"
+    assert (found["tls"].status, "cannot be read" in found["tls"].detail) == ("red", True)
+
+
+def of_version_2(leaf: x509.Certificate) -> bytes:
+    """The same, signed anew by the same authority."""
+    signed = leaf.tbs_certificate_bytes.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\1", 1)
+    signature = b"\0" + ROOT.key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    body = signed + ecdsa_with_sha256 + bytes([3, len(signature)]) + signature
+    return ssl.DER_cert_to_PEM_cert(b"\x30\x82" + len(body).to_bytes(2) + body).encode()
 
 
 async def test_an_older_release_is_told_apart_by_what_it_does_not_say(other: Other) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_federation.keys import new_key, signing_request
@@ -126,6 +127,33 @@ async def test_another_grants_certificate_opens_nothing(world: Any, ask: Ask) ->
     certificate = x509.load_pem_x509_certificate(issued.chain).public_bytes(Encoding.DER)
     status, problem = await ask("tasks", certificate)
     assert (status, problem["detail"]) == (403, "the certificate does not belong to the grant")
+
+
+async def test_the_serial_and_the_ids_in_a_certificate_of_another_key_open_nothing(
+    world: Any, ask: Ask
+) -> None:
+    """Whoever has another signer under the same root, or a template of it, can choose all three."""
+    _, certificate = await world.enrolled()
+    ours, root = x509.load_der_x509_certificate(certificate), await world.host.authority()._root()
+    builder = (
+        x509.CertificateBuilder(ours.issuer, ours.subject, new_key().public_key(), ours.serial_number)
+        .not_valid_before(ours.not_valid_before_utc)
+        .not_valid_after(ours.not_valid_after_utc)
+    )
+    for extension in ours.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    forged = builder.sign(root.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    status, problem = await ask("tasks", forged)
+    assert (status, problem["detail"]) == (403, "the certificate does not belong to the grant")
+    assert (await ask("tasks", certificate))[0] == 200
+
+
+async def test_a_certificate_from_before_keys_were_on_record_opens_nothing(world: Any, ask: Ask) -> None:
+    """A copy of it could not be told from it: release 0.1 kept no key, and its certificates last a day."""
+    _, certificate = await world.enrolled()
+    await world.pool.execute("UPDATE federation_certificates SET key_sha256 = NULL")
+    status, problem = await ask("tasks", certificate)
+    assert (status, "enroll anew" in problem["detail"]) == (403, True)
 
 
 @pytest.mark.parametrize("which", ["grant", "subject"])

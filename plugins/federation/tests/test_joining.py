@@ -17,9 +17,10 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp import web
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mosaic_embedded_ca.certificates import make_client, make_root, make_server
+from mosaic_embedded_ca.certificates import Root, make_client, make_root, make_server
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.enrollment_url import check_fingerprint, read_url
 from mosaic_federation.joining import hear_from, join, look
@@ -173,6 +174,38 @@ async def authority_root(world: Any) -> Any:
     return await world.host.authority()._root()
 
 
+def over_another_peer(root: Any, csr: bytes, grant_id: Any, subject_id: Any) -> str:
+    """What a peer of the same gateway can sign, with the key of its own certificate."""
+    key = new_key()
+    ids = {"grant_id": uuid4(), "subject_id": subject_id, "oid_arc": "1.3.6.1.4.1.99999"}
+    until = datetime.now(UTC) + timedelta(hours=1)
+    theirs = Root(make_client(root, key.public_key(), **ids, not_after=until), key)
+    return issued_by(theirs, csr, grant_id, subject_id) + pem(theirs.certificate)
+
+
+def altered(certificate: x509.Certificate, old: bytes, new: bytes) -> str:
+    der = certificate.public_bytes(Encoding.DER).replace(old, new, 1)
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def of_version_2(certificate: x509.Certificate) -> str:
+    return altered(certificate, b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01")
+
+
+def of_no_known_key(root: Root) -> str:
+    ecdsa = bytes.fromhex("06072a8648ce3d0201")
+    return altered(root.certificate, ecdsa, ecdsa[:-1] + b"\x7f")
+
+
+def with_names_of_an_odd_kind(root: Root, csr: bytes) -> str:
+    """An ediPartyName is one that the library does not read."""
+    names = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex("3007a505a1030c0178"))
+    key: Any = x509.load_pem_x509_csr(csr).public_key()
+    now, issuer = datetime.now(UTC), root.certificate.subject
+    builder = x509.CertificateBuilder(issuer, issuer, key, 7, now, now + timedelta(hours=1))
+    return pem(builder.add_extension(names, critical=False).sign(root.key, hashes.SHA256()))
+
+
 Change = Callable[[dict[str, Any], bytes], Any]
 
 
@@ -201,6 +234,11 @@ async def false_answers(world: Any) -> dict[str, Change]:
         "an address with a NUL": lambda a, _: a | {"url": "https://127.0.0.1\x00"},
         "a scope with a NUL": lambda a, _: a | {"scope": {"resources": ["\x00"]}},
         "a scope beyond JSON": lambda a, _: a | {"scope": {"resources": [math.inf]}},
+        "a chain over another peer": lambda a, csr: a | {"chain": over_another_peer(ours, csr, grant, ada)},
+        "a certificate of an odd version": lambda a, _: a | {"chain": of_version_2(ours.certificate)},
+        "an authority of an odd version": lambda a, _: a | {"ca": of_version_2(ours.certificate)},
+        "an issuer with an unheard-of key": lambda a, _: a | {"chain": a["chain"] + of_no_known_key(ours)},
+        "names of an odd kind": lambda a, csr: a | {"chain": with_names_of_an_odd_kind(ours, csr)},
     }
 
 
@@ -221,6 +259,11 @@ async def false_answers(world: Any) -> dict[str, Change]:
         ("an address with a NUL", "not answer like a gateway"),
         ("a scope with a NUL", "not answer like a gateway"),
         ("a scope beyond JSON", "not answer like a gateway"),
+        ("a chain over another peer", "does not verify"),
+        ("a certificate of an odd version", "does not verify"),
+        ("an authority of an odd version", "not answer like a gateway"),
+        ("an issuer with an unheard-of key", "does not verify"),
+        ("names of an odd kind", "can be read"),
     ],
 )
 async def test_a_false_answer_leaves_nothing_behind_and_says_what_to_do(
@@ -425,6 +468,27 @@ async def test_an_answer_that_never_came_is_explained_when_the_url_is_tried_agai
         await enroll(other)
     assert [peer.name for peer in await Peers(other.world.pool).all()] == ["work"]
     assert await Joins(other.world.pool).all() == []
+
+
+@pytest.mark.parametrize("renewing", [False, True])
+async def test_a_peer_that_is_removed_while_it_enrolls_does_not_come_back(
+    other: Other, renewing: bool
+) -> None:
+    if renewing:
+        with pytest.raises(Unavailable, match="nothing listens"):
+            await enroll(other)
+        await other.new_url()
+
+    async def post(request: web.Request) -> web.Response:
+        await Peers(other.world.pool).remove("work")
+        return await Other.post(other, request)
+
+    other.post_as = post
+    with pytest.raises(Conflict, match="removed meanwhile") as caught:
+        await enroll(other)
+    assert f"grant reissue {other.grant_id}" in caught.value.remedy
+    assert await Peers(other.world.pool).all() == []
+    assert await other.world.pool.fetchval("SELECT count(sealed_key) FROM federation_peers") == 0
 
 
 async def test_an_enrollment_under_way_is_not_disturbed_by_another_of_its_name(other: Other) -> None:

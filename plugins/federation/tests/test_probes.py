@@ -45,6 +45,7 @@ async def add_peer(world: World, name: str, *, age: float, life: float = 24) -> 
     }  # fmt: skip
     peer = Peer(**fields)
     join = Join(peer.id, name, name, "https://x", peer.grant_id, b"t" * 32, b"", "test")
+    await Joins(world.pool).begin(join)
     await Joins(world.pool).become(join, peer, renews=False)
 
 

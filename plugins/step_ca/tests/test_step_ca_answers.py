@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,19 @@ async def test_a_template_that_was_changed_is_noticed(
         await authority.close()
 
 
+def altered(pem: str, old: str, new: str) -> str:
+    der = ssl.PEM_cert_to_DER_cert(pem).replace(bytes.fromhex(old), bytes.fromhex(new), 1)
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def of_version_2(pem: str) -> str:
+    return altered(pem, "a003020102", "a003020101")
+
+
+def of_no_known_key(pem: str) -> str:
+    return altered(pem, "06072a8648ce3d0201", "06072a8648ce3d027f")
+
+
 async def test_another_key_or_another_root_is_noticed(
     authority: StepCA, new_step_ca: Callable[[], StepCAServer]
 ) -> None:
@@ -85,6 +99,8 @@ async def test_another_key_or_another_root_is_noticed(
         ([chain[0], chain[0], chain[1]], root, asked),
         ([*chain, *chain[1:] * 4], root, asked),
         ([], root, asked),
+        ([of_version_2(chain[0]), chain[1]], root, asked),
+        ([chain[0], of_no_known_key(chain[1])], root, asked),
     ):
         with pytest.raises(Unavailable, match="something else than was asked"):
             checked(sent, trusted, wanted)

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mosaic_hookspecs.errors import ConfigError, Unavailable
 from mosaic_hookspecs.testing.authorities import issue, request
 from mosaic_step_ca.authority import StepCA
+from mosaic_step_ca.store import forget_provisioners
 
 if TYPE_CHECKING:
     from conftest import StepCAServer, TcpPostgres
@@ -133,6 +134,7 @@ async def test_another_root_is_not_trusted_and_gets_no_token(
         ("201 Created", b"\xff", "what is no JSON|not signed"),
         ("201 Created", b'{"certChain": 7}', "something else|not signed"),
         ("201 Created", b'{"certChain": ["x", {}, null]}', "something else|not signed"),
+        ("201 Created", b'{"certChain": ' + b"[" * 200_000, "what is no JSON|not signed"),
         ("302 Found", b"", "302|refuses"),
         ("403 Forbidden", b'{"message": "no"}', "403"),
         ("500 Internal Server Error", b"", "500"),
@@ -201,6 +203,9 @@ async def test_an_authority_that_does_not_know_our_keys(
     try:
         with pytest.raises(Unavailable, match="does not accept this gateway's tokens"):
             await issue(authority)
+        await forget_provisioners(host.database)
+        await step_ca.adopt(host)
+        assert (await issue(authority)).serial, "keys that were replaced are taken up without a restart"
     finally:
         await authority.close()
 

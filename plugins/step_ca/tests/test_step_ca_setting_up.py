@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mosaic_hookspecs.errors import ConfigError, Conflict
-from mosaic_step_ca.directory import Plan
+from mosaic_step_ca.directory import Plan, new_authority
 from mosaic_step_ca.setting_up import SetUp, set_up
 from mosaic_step_ca.store import known_provisioners, load_root
 
@@ -34,6 +34,17 @@ async def test_of_two_at_once_one_succeeds_and_the_other_leaves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == [place.name, f"{place.name}-root"]
     assert await load_root(host.database, done.fingerprint) == (place / "certs" / "root_ca.crt").read_bytes()
     assert await do(host, place) == SetUp(created=False, fingerprint=done.fingerprint)
+
+
+async def test_a_root_that_was_exchanged_is_not_told_as_ours(host_of: HostOf, tmp_path: Path) -> None:
+    """The key ids alone prove nothing: the authority tells them to anyone."""
+    host = host_of()
+    await do(host, tmp_path / "ca")
+    await do(host_of(), tmp_path / "ca")
+    theirs = new_authority(PLAN)
+    (tmp_path / "ca" / "certs" / "root_ca.crt").write_bytes(theirs.root)
+    with pytest.raises(Conflict, match="whose keys this gateway does not have"):
+        await do(host, tmp_path / "ca")
 
 
 async def test_keys_that_cannot_be_sealed_leave_nothing(host_of: HostOf, tmp_path: Path) -> None:

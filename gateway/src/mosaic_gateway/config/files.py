@@ -21,15 +21,27 @@ sys.modules["flask"] = None  # type: ignore[assignment]
 import dynaconf.base  # noqa: E402
 from dynaconf import Dynaconf  # noqa: E402
 from dynaconf.utils.inspect import get_history  # noqa: E402
-from dynaconf.utils.parse_conf import DynaconfFormatError, DynaconfParseError  # noqa: E402
+from dynaconf.utils.parse_conf import (  # noqa: E402
+    BaseFormatter,
+    DynaconfFormatError,
+    DynaconfParseError,
+    Formatters,
+)
 
 if _flask is None:
     del sys.modules["flask"]
 else:
     sys.modules["flask"] = _flask
 
-# A config is data: dynaconf would run a dynaconf_hooks.py beside it, and has no switch for that.
+
+def _not_run(_value: str, **_context: object) -> str:
+    raise DynaconfFormatError("a config is data")
+
+
+# A config is data, and dynaconf has no switch for that: it would run a dynaconf_hooks.py beside it, and templates
+# after @jinja that may import any module (`this.load_file`).
 dynaconf.base.execute_module_hooks = lambda *_args, **_kwargs: None
+Formatters.jinja_formatter = BaseFormatter(_not_run, "jinja")
 
 CONFIG_NAMES = ("mosaic.config.json", "mosaic.config.toml", "mosaic.config.yaml", "mosaic.config.yml")
 _PREFIX = "MOSAIC"
@@ -78,7 +90,7 @@ def read_config(path: Path) -> Source:
     except _UNCOMPUTABLE as error:  # without its text, which quotes the value
         raise ConfigError(
             f"{path}, or a variable {_PREFIX}_…: a value that starts with @ cannot be computed",
-            remedy="mend what stands behind @format, @jinja, @int and their like",
+            remedy="mend what stands behind @format, @int and their like; @jinja is not allowed",
         ) from error
     return Source(path.absolute(), {key: value for key, value in values.items() if key not in _NOT_SETTINGS})
 

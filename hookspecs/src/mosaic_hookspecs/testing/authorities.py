@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import encodebytes
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -54,6 +55,14 @@ _ASKED: dict[str, tuple[str, Sequence[x509.ExtensionType]]] = {
         "",
         [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"{ARC}.1"), b"\x05\x00")],
     ),
+    "names that cannot be read": (
+        "",
+        [x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x05\x00")],
+    ),
+    "names of an odd kind": (  # an ediPartyName
+        "",
+        [x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex("3007a505a1030c0178"))],
+    ),
 }
 
 
@@ -73,6 +82,13 @@ def forged_request() -> bytes:
     der = bytearray(x509.load_pem_x509_csr(request(name="forged")).public_bytes(Encoding.DER))
     der[der.index(b"forged")] ^= 1
     return x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
+
+
+def request_of_version_2() -> bytes:
+    """There is none: RFC 2986 knows version 1."""
+    der = x509.load_pem_x509_csr(request()).public_bytes(Encoding.DER).replace(b"\2\1\0", b"\2\1\1", 1)
+    head, tail = b"-----BEGIN CERTIFICATE REQUEST-----\n", b"-----END CERTIFICATE REQUEST-----\n"
+    return head + encodebytes(der) + tail
 
 
 def leaf_of(issued: IssuedCertificate) -> x509.Certificate:
@@ -167,8 +183,9 @@ class AuthorityContract:
             b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
             request() + b" " * 9000,
             forged_request(),
+            request_of_version_2(),
         ],
-        ids=["no PEM", "garbage", "too long", "forged"],
+        ids=["no PEM", "garbage", "too long", "forged", "of version 2"],
     )
     async def test_a_request_that_proves_nothing_is_refused(
         self, authority: CertificateAuthority, csr: bytes

@@ -2,94 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import asyncpg
 
-from mosaic_hookspecs.errors import Conflict, Unavailable
+from mosaic_hookspecs.errors import ConfigError, Conflict, Unavailable
 from mosaic_migrations.tier.copying import WORKERS
-from mosaic_migrations.tier.locks import as_writer
+from mosaic_migrations.tier.locks import as_writer, refuse_users
 from mosaic_migrations.tier.sides import INCOMING, LIVE, Progress, Route, sql, together
-from mosaic_migrations.tier.staging import Part, is_replaceable, put_back
-from mosaic_migrations.tier.tables import Digest, Table, digest, occupied, quoted, read_tables
-
-Task = Callable[[asyncpg.Connection], Awaitable[None]]
-_INDEXES, _CONSTRAINTS, _FOREIGN_KEYS, _TRIGGERS = 1, 2, 3, 4  # phases of the steps
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A table with the content hash of either side."""
-
-    name: str
-    source: Digest
-    target: Digest
+from mosaic_migrations.tier.staging import (
+    CONSTRAINTS,
+    FOREIGN_KEYS,
+    TRIGGERS,
+    is_replaceable,
+    put_back,
+    read_steps,
+)
+from mosaic_migrations.tier.tables import Checked, occupied, quoted, read_tables
 
 
 async def finish(
     route: Route,
     leader: asyncpg.Connection,
     target: asyncpg.Connection,
-    tables: Mapping[str, Table],
-    parts: Sequence[Part],
+    checked: Sequence[Checked],
     progress: Progress,
-) -> list[Checked]:
-    """Check every table against the source, put back what was taken off, and swap the schemas.
+) -> None:
+    """Put back the constraints, and swap the schemas, if every table is as the source's.
 
     Raises :class:`Unavailable` if a table differs, :class:`Conflict` if someone else began to use the target.
     """
-    checked: list[Checked] = []
-    expected = {
-        name: sum((p.digest for p in parts if p.table == name and p.digest), Digest()) for name in tables
-    }
-    incoming = await read_tables(target, INCOMING)
-
-    def check(name: str) -> Task:
-        async def task(connection: asyncpg.Connection) -> None:
-            names = [column.name for column in tables[name].columns]
-            found = await digest(connection, INCOMING, incoming[name], names)
-            checked.append(Checked(name, expected[name], found))
-
-        return task
-
-    by_size = sorted(tables, key=lambda name: tables[name].bytes, reverse=True)
-    indexes = [_step(row) for row in await target.fetch(sql.steps, _INDEXES)]
-    await _pool(route, "indexing and checking", [*map(check, by_size), *indexes], progress)
     _refuse_differences(checked)
-    for phase in (_CONSTRAINTS, _FOREIGN_KEYS):
-        for row in await target.fetch(sql.steps, phase):
-            await put_back(target, row["id"], row["statement"])
-    await _pool(route, "gathering statistics", [_analyze(name) for name in by_size], progress)
+    for phase in (CONSTRAINTS, FOREIGN_KEYS):
+        for step in await read_steps(target, phase):
+            await put_back(target, step)
+    by_rows = sorted(checked, key=lambda each: each.target.rows)
+    await _analyze(route, [each.name for each in by_rows], progress)
     progress("cutting over", 0, 1)
     await _swap(leader, target)
     progress("cutting over", 1, 1)
-    return sorted(checked, key=lambda each: each.name)
 
 
-def _step(row: asyncpg.Record) -> Task:
-    return lambda connection: put_back(connection, row["id"], row["statement"])
-
-
-def _analyze(name: str) -> Task:
-    async def task(connection: asyncpg.Connection) -> None:
-        await connection.execute(f"ANALYZE {quoted(INCOMING, name)}")
-
-    return task
-
-
-async def _pool(route: Route, what: str, tasks: Sequence[Task], progress: Progress) -> None:
-    waiting = list(reversed(tasks))
-    finished = 0
+async def _analyze(route: Route, names: Sequence[str], progress: Progress) -> None:
+    waiting, finished = list(names), 0
 
     async def work() -> None:
         nonlocal finished
         async with route.target.session() as target:
             await as_writer(target)
             while waiting:
-                await waiting.pop()(target)
+                await target.execute(f"ANALYZE {quoted(INCOMING, waiting.pop())}")
                 finished += 1
-                progress(what, finished, len(tasks))
+                progress("gathering statistics", finished, len(names))
 
     await together(*(work() for _ in range(WORKERS)))
 
@@ -106,11 +70,12 @@ def _refuse_differences(checked: Sequence[Checked]) -> None:
 
 
 async def _swap(leader: asyncpg.Connection, target: asyncpg.Connection) -> None:
+    await refuse_users(leader, "source")  # one that has begun meanwhile waits to write there
     async with target.transaction():
         await target.execute("SET LOCAL synchronous_commit = on")
         await _remove_empty(leader, target)
-        for row in await target.fetch(sql.steps, _TRIGGERS):
-            await target.execute(row["statement"])
+        for step in await read_steps(target, TRIGGERS):
+            await target.execute(step.statement)
         job = await target.fetchrow(sql.job)
         if await target.fetchval(sql.structure, INCOMING) != job["structure"]:
             raise Unavailable(
@@ -125,10 +90,21 @@ async def _swap(leader: asyncpg.Connection, target: asyncpg.Connection) -> None:
 async def _remove_empty(leader: asyncpg.Connection, target: asyncpg.Connection) -> None:
     """Make room for the new tables, under locks, if those in their place are ours and still empty."""
     names = list(await read_tables(target, LIVE))
+    await refuse_others(target, LIVE)  # after their names: from here on they cannot become others'
     if names:
         await target.execute(f"LOCK TABLE {', '.join(quoted(LIVE, name) for name in names)}")
     await refuse_foreign(leader, target, await occupied(target, LIVE, names))
     await target.execute(f"DROP SCHEMA IF EXISTS {LIVE} {'CASCADE' if names else 'RESTRICT'}")
+
+
+async def refuse_others(target: asyncpg.Connection, schema: str) -> None:
+    """Raise :class:`ConfigError` if a schema is another role's, whose views and types could run its functions."""
+    if await target.fetchval(sql.schema_owner, schema) is False:
+        raise ConfigError(
+            f"the schema {schema} of the target belongs to another role",
+            remedy=f"as a superuser: DROP SCHEMA {schema} if nobody needs it; or ALTER SCHEMA {schema} OWNER TO the "
+            "role in --target",
+        )
 
 
 async def refuse_foreign(leader: asyncpg.Connection, target: asyncpg.Connection, rows_in: set[str]) -> None:

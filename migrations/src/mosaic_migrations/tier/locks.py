@@ -17,6 +17,7 @@ MOVE = 0x6D6F736169_0001  # "mosai" in ASCII and a number; one move at a time
 WRITERS = 0x6D6F736169_0002  # held shared by every session that writes to the target
 WAIT = 10.0  # seconds; a server notices after one or two that a killed client is gone
 POLL = 0.05  # seconds
+_PATIENCE = 1.0  # seconds that a server may need to take note that a command has ended
 
 
 async def be_alone(connection: asyncpg.Connection, side: str) -> None:
@@ -44,3 +45,15 @@ async def _take(connection: asyncpg.Connection, query: str, number: int, side: s
                 remedy="let it end, then look again",
             )
         await asyncio.sleep(POLL)
+
+
+async def refuse_users(connection: asyncpg.Connection, side: str) -> None:
+    """Raise :class:`Conflict` if a gateway, or one of its commands, is connected to this database."""
+    for _ in range(10):
+        if not await connection.fetchval(sql.users):
+            return
+        await asyncio.sleep(_PATIENCE / 10)
+    raise Conflict(
+        f"a gateway, or one of its commands, is using the {side} database",
+        remedy="stop it: what it writes while rows are copied would be left behind",
+    )

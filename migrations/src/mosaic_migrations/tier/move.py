@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 
 from mosaic_hookspecs.errors import Unavailable
-from mosaic_migrations.tier.copying import copy_parts, unchanged
-from mosaic_migrations.tier.cutover import Checked, finish, refuse_foreign
+from mosaic_migrations.tier.copying import unchanged
+from mosaic_migrations.tier.cutover import finish
+from mosaic_migrations.tier.filling import Filling
 from mosaic_migrations.tier.locks import be_alone, no_writer_left
 from mosaic_migrations.tier.plan import Plan, check_source, check_target
-from mosaic_migrations.tier.sides import AGAIN, LIVE, Progress, Route, explained, silent, sql
-from mosaic_migrations.tier.staging import prepare, read_parts
-from mosaic_migrations.tier.tables import Table, digest, occupied, quoted, read_tables
+from mosaic_migrations.tier.presence import already_there
+from mosaic_migrations.tier.sides import AGAIN, INCOMING, LIVE, Progress, Route, explained, silent, sql
+from mosaic_migrations.tier.staging import INDEXES, prepare, read_parts, read_steps
+from mosaic_migrations.tier.tables import Checked, quoted, read_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,18 @@ async def move(route: Route, plan: Plan, progress: Progress = silent) -> Report:
             async with _snapshot(leader) as snapshot:
                 await no_writer_left(target)
                 tables = await read_tables(leader, LIVE)
-                if there := await _already_there(leader, target, tables):
+                if there := await already_there(leader, target, tables):
                     return Report(tuple(there), 0, False, True, time.monotonic() - started)
                 parts = await read_parts(target) or []
                 resumed = bool(parts) and await unchanged(route, snapshot, tables, parts, progress)
                 if not resumed:
                     parts = await prepare(target, route, identity, tables)
                 before = sum(part.digest.rows for part in parts if part.digest)
-                parts = await copy_parts(route, snapshot, tables, parts, progress, plan.rows)
-                checked = await finish(route, leader, target, tables, parts, progress)
+                indexes = await read_steps(target, INDEXES)
+                incoming = await read_tables(target, INCOMING)
+                filling = Filling(tables, incoming, parts, indexes, progress, plan.rows)
+                checked = await filling.run(route, snapshot)
+                await finish(route, leader, target, checked, progress)
     except asyncpg.PostgresError as error:
         raise explained(error) from error
     except Unavailable as error:  # of the migrations' runner, which knows no remedy
@@ -72,31 +77,3 @@ async def _snapshot(leader: asyncpg.Connection) -> AsyncIterator[str]:
     await leader.execute(f"LOCK TABLE {', '.join(names)} IN SHARE MODE")  # before the snapshot is taken
     yield str(await leader.fetchval(sql.export_snapshot))
     await leader.execute("COMMIT")
-
-
-async def _already_there(
-    leader: asyncpg.Connection, target: asyncpg.Connection, tables: Mapping[str, Table]
-) -> Sequence[Checked]:
-    """All tables if the target already holds the source's rows, and nothing if it holds none."""
-    there = await read_tables(target, LIVE)
-    rows_in = await occupied(target, LIVE, there)
-    if there and tables.keys() <= there.keys() and rows_in == await occupied(leader, LIVE, tables):
-        checked = [await _compare(leader, target, tables[name], there[name]) for name in tables]
-        if all(each.source == each.target for each in checked):
-            return checked
-        rows_in &= {each.name for each in checked if each.source != each.target} or rows_in
-    await refuse_foreign(leader, target, rows_in)
-    return []
-
-
-async def _compare(
-    leader: asyncpg.Connection, target: asyncpg.Connection, ours: Table, theirs: Table
-) -> Checked:
-    names = [column.name for column in ours.columns]
-    if not set(names) <= {column.name for column in theirs.columns}:
-        return Checked(
-            ours.name, await digest(leader, LIVE, ours, names), await digest(target, LIVE, theirs, [])
-        )
-    return Checked(
-        ours.name, await digest(leader, LIVE, ours, names), await digest(target, LIVE, theirs, names)
-    )

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from mosaic_hookspecs.errors import ConfigError, Conflict, MosaicError
+from mosaic_hookspecs.errors import ConfigError, Conflict
 from mosaic_hookspecs.types import MigrationSet
 from mosaic_migrations.runner import pending
-from mosaic_migrations.tier.sides import INCOMING, LIVE, Route, explained, sql
+from mosaic_migrations.tier.cutover import refuse_others
+from mosaic_migrations.tier.locks import be_alone, refuse_users
+from mosaic_migrations.tier.presence import already_there
+from mosaic_migrations.tier.sides import INCOMING, JOB, LIVE, RECORD, Route, explained, sql
 from mosaic_migrations.tier.tables import quoted, read_tables
 
 OLDEST = 150000  # server_version_num
@@ -34,6 +37,7 @@ class Plan:
     target_version: str
     encrypted: bool
     unfinished: bool  # an earlier run was interrupted: this one goes on with it
+    already_there: bool  # the target holds these rows and no others: there is nothing to do
 
     @property
     def rows(self) -> int:
@@ -57,12 +61,15 @@ async def make_plan(route: Route) -> Plan:
         async with route.source.session() as source, route.target.session() as target:
             identity = await check_source(source, route.sets)
             about = await check_target(target, identity)
+            await be_alone(target, "target")
+            await be_alone(source, "source")
             tables = await read_tables(source, LIVE)
+            there = bool(await already_there(source, target, tables))
             planned = [PlannedTable(t.name, await _count(source, t.name), t.bytes) for t in tables.values()]
-            unfinished = bool(await target.fetchval(sql.job_exists))
+            unfinished = bool(await target.fetchval(sql.is_ours, JOB))
     except asyncpg.PostgresError as error:
         raise explained(error) from error
-    return Plan(tuple(planned), about["version_text"], bool(about["encrypted"]), unfinished)
+    return Plan(tuple(planned), about["version_text"], bool(about["encrypted"]), unfinished, there)
 
 
 async def _count(source: asyncpg.Connection, name: str) -> int:
@@ -92,8 +99,7 @@ async def check_source(source: asyncpg.Connection, sets: Sequence[MigrationSet])
             f"partitioned, foreign or materialized, so not copied: {', '.join(odd)}",
             remedy="make plain tables of them first",
         )
-    if await source.fetchval(sql.users):
-        raise _in_use("source")
+    await refuse_users(source, "source")
     return str(about["identity"])
 
 
@@ -119,19 +125,21 @@ async def check_target(target: asyncpg.Connection, source: str) -> asyncpg.Recor
             f"{about['role']} may not create a schema in the target database",
             remedy=f"as its owner: GRANT CREATE ON DATABASE {about['name']} TO {about['role']}",
         )
-    if await target.fetchval(sql.users):
-        raise _in_use("target")
+    await refuse_users(target, "target")
     await _check_schemas(target, source)
     return about
 
 
 async def _check_schemas(target: asyncpg.Connection, source: str) -> None:
-    if await target.fetchval(sql.schema_owner, LIVE) is False:
+    if await target.fetchval(sql.public_is_open):
         raise ConfigError(
-            f"the schema {LIVE} of the target belongs to another role",
-            remedy=f"as a superuser: DROP SCHEMA {LIVE} if it is empty, or ALTER SCHEMA {LIVE} OWNER TO yours",
+            "every role may create objects in the schema public of the target, such as functions that would be called "
+            "with the gateway's rights",
+            remedy="as its owner, in this database: REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         )
-    has_job = await target.fetchval(sql.job_exists)
+    for schema in (LIVE, INCOMING, RECORD):
+        await refuse_others(target, schema)
+    has_job = await target.fetchval(sql.is_ours, JOB)
     if not has_job and await target.fetchval(sql.relations, INCOMING):
         raise Conflict(
             f"the target has a schema {INCOMING} that no migrate-tier made", remedy="rename or drop it"
@@ -149,10 +157,3 @@ async def _about(connection: asyncpg.Connection, side: str) -> asyncpg.Record:
     if about is None:
         raise ConfigError(f"the {side} does not say which database it is", remedy="connect without a pooler")
     return about
-
-
-def _in_use(side: str) -> MosaicError:
-    return Conflict(
-        f"a gateway, or one of its commands, is using the {side} database",
-        remedy="stop it: what it writes while rows are copied would be left behind",
-    )

@@ -1,6 +1,6 @@
 -- name: configure
 SELECT set_config(name, value, false) FROM (VALUES
-    ('application_name', 'mosaic migrate-tier'), ('search_path', $1 || ', public'),
+    ('application_name', 'mosaic migrate-tier'), ('search_path', $1),  -- public: others may have laid functions out there
     ('timezone', 'UTC'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'), ('extra_float_digits', '3'),
     ('bytea_output', 'hex'), ('row_security', 'off'), ('jit', 'off'), ('default_transaction_read_only', 'off'),
     ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'), ('lock_timeout', '10s'),
@@ -34,7 +34,8 @@ SELECT pg_try_advisory_lock_shared($1)
 SELECT pg_advisory_unlock($1)
 
 -- name: schema_owner
-SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = $1
+-- Exactly: a superuser has every role, and must not run what others lay out.
+SELECT nspowner = quote_ident(current_user)::regrole FROM pg_namespace WHERE nspname = $1
 
 -- name: relations
 SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace($1)
@@ -89,11 +90,17 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 -- name: export_snapshot
 SELECT pg_export_snapshot()
 
--- name: job_exists
-SELECT to_regclass('mosaic_transfer.job') IS NOT NULL
+-- name: public_is_open
+SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'
+
+-- name: is_ours
+SELECT EXISTS (
+    SELECT FROM pg_class
+    WHERE oid = to_regclass($1) AND relkind = 'r' AND relowner = quote_ident(current_user)::regrole)
 
 -- name: create_job
 CREATE SCHEMA mosaic_transfer;
+CREATE SCHEMA mosaic_incoming;  -- here, so that it is nobody else's
 CREATE TABLE mosaic_transfer.job (source text NOT NULL, structure text);  -- structure: known once prepared
 CREATE TABLE mosaic_transfer.chunks (
     relation text NOT NULL, first_page bigint NOT NULL, end_page bigint,
@@ -101,7 +108,9 @@ CREATE TABLE mosaic_transfer.chunks (
     PRIMARY KEY (relation, first_page)
 );
 CREATE TABLE mosaic_transfer.steps (
-    id integer PRIMARY KEY, phase smallint NOT NULL, statement text NOT NULL, done boolean NOT NULL DEFAULT false
+    id integer PRIMARY KEY, phase smallint NOT NULL, relation text NOT NULL,
+    method text,  -- of an index
+    statement text NOT NULL, done boolean NOT NULL DEFAULT false
 )
 
 -- name: job
@@ -124,10 +133,10 @@ UPDATE mosaic_transfer.chunks SET rows = $3, low = $4, high = $5
 WHERE relation = $1 AND first_page = $2 AND rows IS NULL
 
 -- name: add_step
-INSERT INTO mosaic_transfer.steps (id, phase, statement) VALUES ($1, $2, $3)
+INSERT INTO mosaic_transfer.steps (id, phase, relation, method, statement) VALUES ($1, $2, $3, $4, $5)
 
 -- name: steps
-SELECT id, statement FROM mosaic_transfer.steps WHERE phase = $1 AND NOT done ORDER BY id
+SELECT id, relation, method, statement FROM mosaic_transfer.steps WHERE phase = $1 AND NOT done ORDER BY id
 
 -- name: step_done
 UPDATE mosaic_transfer.steps SET done = true WHERE id = $1
@@ -149,32 +158,34 @@ SELECT coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), '') FROM (
 -- name: later
 -- What is taken off before the rows come in, and how it is put back: 1 indexes, 2 the constraints on them,
 -- 3 foreign keys, 4 triggers.
-SELECT phase, take_off, put_back FROM (
-    SELECT 1 AS phase, NULL AS take_off, pg_get_indexdef(i.indexrelid) AS put_back
+SELECT phase, relation, method, take_off, put_back FROM (
+    SELECT 1 AS phase, c.relname AS relation, 'btree' AS method, NULL AS take_off,
+           pg_get_indexdef(i.indexrelid) AS put_back
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u')
     WHERE c.relnamespace = to_regnamespace($1)
     UNION ALL
-    SELECT 1, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+    SELECT 1, c.relname, am.amname, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am am ON am.oid = x.relam
     WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND NOT EXISTS (
         SELECT FROM pg_constraint k
         WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x'))
     UNION ALL
-    SELECT CASE contype WHEN 'f' THEN 3 ELSE 2 END,
+    SELECT CASE contype WHEN 'f' THEN 3 ELSE 2 END, c.relname, NULL,
            format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname,
                   CASE contype
                       WHEN 'p' THEN format('PRIMARY KEY USING INDEX %I', conname)
                       WHEN 'u' THEN format('UNIQUE USING INDEX %I', conname)
-                      ELSE pg_get_constraintdef(oid)
+                      ELSE pg_get_constraintdef(k.oid)
                   END
                   || CASE WHEN condeferrable AND contype IN ('p', 'u') THEN ' DEFERRABLE' ELSE '' END
                   || CASE WHEN condeferred AND contype IN ('p', 'u') THEN ' INITIALLY DEFERRED' ELSE '' END)
-    FROM pg_constraint
+    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
     WHERE connamespace = to_regnamespace($1) AND contype IN ('p', 'u', 'x', 'f')
     UNION ALL
-    SELECT 4, format('ALTER TABLE %s DISABLE TRIGGER %I', t.tgrelid::regclass, t.tgname),
+    SELECT 4, c.relname, NULL, format('ALTER TABLE %s DISABLE TRIGGER %I', t.tgrelid::regclass, t.tgname),
            format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
                   CASE t.tgenabled WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' ELSE '' END, t.tgname)
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid

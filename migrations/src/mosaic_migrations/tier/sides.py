@@ -16,6 +16,8 @@ from mosaic_hookspecs.types import MigrationSet
 
 LIVE = "mosaic"  # the schema a gateway uses
 INCOMING = "mosaic_incoming"  # the same tables on the target, not yet in use
+RECORD = "mosaic_transfer"  # what of them is done
+JOB = f"{RECORD}.job"
 AGAIN = "give the same command again: it goes on where this one stopped"
 
 sql = load_queries("mosaic_migrations.tier", "queries.sql")

@@ -14,12 +14,15 @@ import asyncpg
 
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_migrations.runner import migrate
-from mosaic_migrations.tier.sides import INCOMING, LIVE, Route, sql
+from mosaic_migrations.tier.sides import INCOMING, JOB, LIVE, Route, sql
 from mosaic_migrations.tier.tables import Digest, Table, quoted, read_tables
 
-PART_BYTES = (
-    32 * 1024 * 1024
-)  # of a table with its TOAST: what is committed, and at most copied anew, at once
+# A part is what is committed, and at most copied anew, at once. Small, so that no worker waits long for the last
+# one; but not too many of them, for the memory of this process.
+PART_BYTES = 8 * 1024 * 1024  # of a table with its TOAST
+INDEXES, CONSTRAINTS, FOREIGN_KEYS, TRIGGERS = 1, 2, 3, 4  # phases of the steps
+GIN_MEMORY = "16MB"  # measured: with more, its tree of words no longer fits the processor's caches
+MOST_PARTS = 1000  # of one table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,24 @@ class Part:
     digest: Digest | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An index, constraint or trigger that was taken off, and how it is put back."""
+
+    number: int
+    table: str
+    method: str | None  # of an index: btree, gin, hnsw …
+    statement: str
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is an index that takes a core for long."""
+        return self.method not in (None, "btree")
+
+
 async def read_parts(target: asyncpg.Connection) -> list[Part] | None:
     """Parts of an interrupted move, or None if there is none that came this far."""
-    if not await target.fetchval(sql.job_exists):
+    if not await target.fetchval(sql.is_ours, JOB):
         return None
     if (await target.fetchrow(sql.job))["structure"] is None:
         return None
@@ -68,7 +86,7 @@ async def prepare(
 
 
 def _cut(table: Table) -> list[Part]:
-    step = max(1, table.pages * PART_BYTES // max(table.bytes, 1))
+    step = max(1, table.pages * PART_BYTES // max(table.bytes, 1), table.pages // MOST_PARTS)
     starts = list(range(0, max(table.pages, 1), step))
     return [Part(table.name, a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
@@ -91,20 +109,27 @@ async def _strip(target: asyncpg.Connection) -> None:
     for step in steps:
         if step["take_off"]:
             await target.execute(step["take_off"])
-    lines = [(number, step["phase"], step["put_back"]) for number, step in enumerate(steps)]
+    lines = [(n, s["phase"], s["relation"], s["method"], s["put_back"]) for n, s in enumerate(steps)]
     await target.executemany(sql.add_step, lines)
 
 
-async def put_back(target: asyncpg.Connection, number: int, statement: str) -> None:
+async def read_steps(target: asyncpg.Connection, phase: int) -> list[Step]:
+    """What is still to be put back, of one of the phases."""
+    return [Step(*row) for row in await target.fetch(sql.steps, phase)]
+
+
+async def put_back(target: asyncpg.Connection, step: Step) -> None:
     """Build one index or constraint, and note it, or neither."""
     async with target.transaction():
-        await target.execute(statement)
-        await target.execute(sql.step_done, number)
+        if step.method == "gin":
+            await target.execute(f"SET LOCAL maintenance_work_mem = '{GIN_MEMORY}'")
+        await target.execute(step.statement)
+        await target.execute(sql.step_done, step.number)
 
 
 async def is_replaceable(target: asyncpg.Connection, source: asyncpg.Connection) -> bool:
     """Whether what stands in the live schema of the target, without rows, is of the same release."""
-    if not await target.fetchval(sql.has_migrations):
+    if not await target.fetchval(sql.is_ours, f"{LIVE}.migrations"):
         return not await target.fetchval(sql.relations, LIVE)
     applied = await target.fetch(sql.applied)
     return {tuple(row) for row in applied} == {tuple(row) for row in await source.fetch(sql.applied)}

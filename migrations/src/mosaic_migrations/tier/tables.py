@@ -56,6 +56,15 @@ class Digest:
         return f"{self.low & _MASK:032x}{self.high & _MASK:032x}"
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A table with the content hash of either side."""
+
+    name: str
+    source: Digest
+    target: Digest
+
+
 async def read_tables(connection: asyncpg.Connection, schema: str) -> dict[str, Table]:
     """Tables of a schema by name."""
     columns: dict[str, list[Column]] = {}

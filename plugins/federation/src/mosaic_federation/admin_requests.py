@@ -20,7 +20,6 @@ from mosaic_hookspecs.errors import Fault, Invalid, Malformed, PreconditionFaile
 LARGEST_BODY = 1024 * 1024  # bytes; a scope may withhold 10,000 rows
 
 _TAG = re.compile(r'"([1-9][0-9]{0,8})"')
-_ANY = {None, "*"}
 
 _PRINTABLE = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$"
 
@@ -123,10 +122,10 @@ def wanted_version() -> int | None:
 
     Raises :class:`PreconditionFailed` for what is the tag of no grant.
     """
-    sent = request.headers.get("If-Match")
-    if sent in _ANY:
+    sent = ", ".join(request.headers.getlist("If-Match")).strip()
+    if sent == "*" or "If-Match" not in request.headers:
         return None
-    match = _TAG.fullmatch(sent.strip()) if sent else None
+    match = _TAG.fullmatch(sent)
     if match is None:
         raise PreconditionFailed(
             "If-Match is not the ETag of a grant", remedy='send the ETag as you read it, such as "3", or *'

@@ -172,7 +172,7 @@ def _add_peers(blueprint: Blueprint, host: Host) -> None:
 
 def grant_record(grant: Grant) -> dict[str, Any]:
     """What is told of a grant: all of it."""
-    return asdict(grant) | {"scope": grant.scope.model_dump(mode="json")}
+    return asdict(grant) | {"scope": grant.scope.model_dump(mode="json") if grant.scope else None}
 
 
 def admin_record(peer: Peer) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Attempt:
         self._verb: Literal["offer", "enroll"] = verb
         self._request_id = request_id
         self._started = time.perf_counter_ns()
+        self._went_well = False
 
     async def unknown(self) -> None:
         """The token is none of ours. Raises :class:`Unavailable`."""
@@ -35,11 +36,15 @@ class Attempt:
 
     async def unchanged(self, row: Any, outcome: str) -> None:
         """It was looked at, or refused. Raises :class:`Unavailable`."""
-        if (await self._host.limiter().take(self.hashed.hex(), _OF_ONE_URL)).allowed:
+        if self._went_well or (await self._host.limiter().take(self.hashed.hex(), _OF_ONE_URL)).allowed:
             await self._record(row, outcome, "")
 
     async def changed(self, row: Any, outcome: str, serial: str) -> None:
-        """The grant is another than before: always on record. Raises :class:`Unavailable`."""
+        """The grant is another than before, or is about to be: always on record, as is what then stops it.
+
+        Raises :class:`Unavailable`.
+        """
+        self._went_well = True
         await self._record(row, outcome, serial)
 
     async def _record(self, row: Any, outcome: str, serial: str) -> None:

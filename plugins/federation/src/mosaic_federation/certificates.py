@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from mosaic_hookspecs.errors import MosaicError
+from mosaic_hookspecs.errors import MosaicError, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Job
@@ -14,6 +15,7 @@ from mosaic_hookspecs.types import Job
 log = logging.getLogger("mosaic.federation")
 
 _EVERY = 60.0  # seconds
+_PATIENCE = 8.0  # seconds: somebody may wait for the certificate that takes the place of these
 
 _sql = load_queries("mosaic_federation", "enrollment.sql")
 
@@ -21,11 +23,15 @@ _sql = load_queries("mosaic_federation", "enrollment.sql")
 async def tell_authority(host: Host) -> None:
     """Have every certificate that has ended revoked at the authority.
 
-    Raises :class:`Unavailable` when it cannot be told; what is left is tried again by the job.
+    Raises :class:`Unavailable` when it cannot be told within 8 s; what is left is tried again by the job.
     """
-    for row in await host.database.fetch(_sql.certificates_to_revoke):
-        await host.authority().revoke(row["serial"])
-        await host.database.execute(_sql.certificate_revoked, row["serial"])
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            for row in await host.database.fetch(_sql.certificates_to_revoke):
+                await host.authority().revoke(row["serial"])
+                await host.database.execute(_sql.certificate_revoked, row["serial"])
+    except TimeoutError:
+        raise Unavailable("the certificate authority takes too long to revoke") from None
 
 
 async def try_to_tell_authority(host: Host) -> None:

@@ -21,6 +21,7 @@ from mosaic_federation.offers import Whoami, read_whoami
 from mosaic_federation.oids import read_claims
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.tls_errors import explain
+from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import MosaicError
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Finding
@@ -118,8 +119,12 @@ async def _handshake(url: URL, context: ssl.SSLContext) -> Finding:
         url.host, url.port, ssl=context, server_hostname=url.host, ssl_handshake_timeout=_STEP
     )
     spoken: Any = writer.get_extra_info("ssl_object")
-    theirs = x509.load_der_x509_certificate(spoken.getpeercert(binary_form=True))
+    shown = spoken.getpeercert(binary_form=True)
     writer.transport.abort()
+    try:
+        theirs = x509.load_der_x509_certificate(shown)
+    except UNREADABLE:
+        return Finding("red", "its certificate cannot be read", "have its admin compare it with RFC 5280")
     now, start, end = datetime.now(UTC), theirs.not_valid_before_utc, theirs.not_valid_after_utc
     text = (
         f"{spoken.version()}, its certificate comes from the pinned root and lasts {in_words(end - now)} more"

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_federation.announced import scope_for_peer, words_for_peer
 from mosaic_federation.attempts import Attempt, log
@@ -33,6 +32,7 @@ _TRIPPED = "its enrollment URL was used a second time"
 _ENDLESS = timedelta(days=3650)  # asked of the authority for a grant without end; it grants less
 
 _sql = load_queries("mosaic_federation", "enrollment.sql")
+_CLAIM_AND_READ = _sql.token_claim.replace("{offer}", _sql.offer)
 
 
 class Enrollment:
@@ -70,12 +70,12 @@ class Enrollment:
         spent. A token that was spent before is :class:`Gone`, and its grant quarantined.
         """
         attempt = Attempt(self._host, token_hash(token), "enroll", request_id)
-        row = await self._known(attempt)
         try:
             async with self._turn(attempt.hashed):
                 row, claim = await self._claim(attempt)
                 return await self._redeem_claimed(attempt, row, claim, csr, name)
         except MosaicError as refusal:
+            row = await self._known(attempt)
             if not (isinstance(refusal, Gone) and await self._trip(attempt, row)):
                 await attempt.unchanged(row, refusal.code)
             raise
@@ -84,10 +84,7 @@ class Enrollment:
         row = await self._host.database.fetchrow(_sql.offer, attempt.hashed)
         if row is None:
             await attempt.unknown()
-            raise NotFound(
-                "this enrollment URL is not known here",
-                remedy="check that it was copied whole; else ask the gateway's admin for a new one",
-            )
+            raise _unknown()
         return row
 
     @asynccontextmanager
@@ -108,10 +105,12 @@ class Enrollment:
         """Have the token for :data:`_CLAIM` seconds. It lapses by itself if this process dies meanwhile."""
         claim, deadline = uuid4(), asyncio.get_running_loop().time() + _CLAIM
         while asyncio.get_running_loop().time() < deadline:
-            row = await self._known(attempt)
-            _check(row)
-            if await self._host.database.fetchval(_sql.token_claim, attempt.hashed, claim, _CLAIM):
+            row = await self._host.database.fetchrow(_CLAIM_AND_READ, attempt.hashed, claim, _CLAIM)
+            if row is None:
+                raise _unknown()
+            if row["claimed"]:
                 return row, claim
+            _check(row)
             await asyncio.sleep(_POLL)
         raise _busy()
 
@@ -120,20 +119,25 @@ class Enrollment:
     ) -> dict[str, Any]:
         issued = None
         try:
+            _check(row)
             answer = await self._describe(row)
-            issued = await self._sign(row, csr)
+            issued, key = await self._sign(row, csr)
             answer |= await self._certificate(issued)
-            await self._spend(attempt, row, claim, issued, name)
+            await attempt.changed(row, "ok", issued.serial)  # first: without its row nothing is spent
+            tell = (row["grant_id"], attempt.hashed, claim, issued.serial, key, issued.not_after, name)
+            replaces = await self._spend(*tell)
         except BaseException:  # cancellation, too: what was signed is given to nobody
             with suppress(MosaicError):
                 await self._host.database.execute(_sql.token_unclaim, attempt.hashed, claim)
                 if issued is not None:
                     await self._host.authority().revoke(issued.serial)
             raise
-        await try_to_tell_authority(self._host)
+        if replaces:
+            await try_to_tell_authority(self._host)
         return answer
 
-    async def _sign(self, row: Any, csr: bytes) -> IssuedCertificate:
+    async def _sign(self, row: Any, csr: bytes) -> tuple[IssuedCertificate, bytes]:
+        """The certificate, and the SHA-256 of its key."""
         ids = (row["grant_id"], row["subject_id"])
         arc = self._host.settings(Settings).oid_arc
         ends = row["grant_expires_at"] or datetime.now(UTC) + _ENDLESS
@@ -142,7 +146,8 @@ class Enrollment:
                 issued = await self._host.authority().issue_client(
                     csr, grant_id=ids[0], subject_id=ids[1], oid_arc=arc, not_after=ends
                 )
-            claims = read_claims(_leaf(issued).public_bytes(Encoding.DER), arc)
+            leaf = x509.load_pem_x509_certificate(issued.chain)
+            claims = read_claims(leaf.public_bytes(Encoding.DER), arc)
         except TimeoutError:
             raise Unavailable("the certificate authority does not answer; the token is not spent") from None
         except Forbidden:
@@ -152,25 +157,16 @@ class Enrollment:
             raise Unavailable(
                 "the certificate authority is not set up for this gateway; the token is not spent"
             )
-        return issued
+        return issued, claims.key_sha256
 
-    async def _spend(
-        self, attempt: Attempt, row: Any, claim: UUID, issued: IssuedCertificate, name: str
-    ) -> None:
-        """Make ``issued`` the grant's one certificate. The one before it, if any, is refused from then on."""
-        grant_id, serial, not_after = row["grant_id"], issued.serial, issued.not_after
-        async with self._host.database.transaction() as sql:
-            grant = await sql.fetchrow(_sql.grant_lock, grant_id)
-            if grant is None or await sql.fetchval(_sql.token_spend, attempt.hashed, claim, serial) is None:
-                raise _gone("this enrollment URL was taken back")
-            key = _key_hash(issued)
-            if await sql.fetchval(_sql.certificate_store, serial, grant_id, key, not_after) is None:
-                raise Conflict(
-                    "this key has a certificate already", remedy="make a new key for each enrollment"
-                )
-            await sql.execute(_sql.certificate_end, grant["serial"])
-            await sql.execute(_sql.grant_enrolled, grant_id, serial, not_after, name)
-            await attempt.changed(row, "ok", serial)
+    async def _spend(self, *certificate: Any) -> bool:
+        """Make this the grant's one certificate. True: there was one before, refused from now on."""
+        spent = await self._host.database.fetchrow(_sql.token_spend, *certificate)
+        if spent is None:
+            raise _gone("this enrollment URL was taken back")
+        if not spent["stored"]:
+            raise Conflict("this key has a certificate already", remedy="make a new key for each enrollment")
+        return spent["replaced"] is not None
 
     async def _trip(self, attempt: Attempt, row: Any) -> bool:
         """If the token was spent, quarantine its grant: two have its URL, and one of them has the certificate."""
@@ -182,20 +178,20 @@ class Enrollment:
         return True
 
     async def _describe(self, row: Any) -> dict[str, Any]:
-        user = await self._host.identity.user(row["subject_id"])
         try:
             scope = parse_scope(row["scope"])
         except Invalid:  # what is wrong with it is for this gateway's admin
             raise Unavailable("the grant's scope is not one that this gateway can keep to") from None
-        told = scope_for_peer(scope)
+        told, named = scope_for_peer(scope), scope.include_teams not in ("all", ())
+        teams = await self._host.identity.teams_of(row["subject_id"]) if named else ()
         return {
             "gateway": self._host.gateway_name,
             "peer": row["peer_name"],
             "grant_id": str(row["grant_id"]),
-            "subject": {"id": str(user.id), "username": user.username},
+            "subject": {"id": str(row["subject_id"]), "username": row["subject"]},
             "resources": told["resources"],
             "scope": told,
-            "scope_in_words": words_for_peer(scope, await self._host.identity.teams_of(user.id)),
+            "scope_in_words": words_for_peer(scope, teams),
             "expires_at": row["expires_at"].isoformat(),
             "ca_sha256": fingerprint(await self._host.authority().root()),
             "oid_arc": self._host.settings(Settings).oid_arc,
@@ -208,15 +204,6 @@ class Enrollment:
             "ca": (await self._host.authority().root()).decode("ascii"),
             "not_after": issued.not_after.isoformat(),
         }
-
-
-def _leaf(issued: IssuedCertificate) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(issued.chain)
-
-
-def _key_hash(issued: IssuedCertificate) -> bytes:
-    key = _leaf(issued).public_key()
-    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _check(row: Any) -> None:
@@ -237,6 +224,13 @@ def _check(row: Any) -> None:
 
 def _gone(reason: str) -> Gone:
     return Gone(reason, remedy="ask the gateway's admin for a new one: `mosaic federation grant reissue`")
+
+
+def _unknown() -> NotFound:
+    return NotFound(
+        "this enrollment URL is not known here",
+        remedy="check that it was copied whole; else ask the gateway's admin for a new one",
+    )
 
 
 def _busy() -> Unavailable:

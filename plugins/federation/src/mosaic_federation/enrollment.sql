@@ -2,43 +2,58 @@
 SELECT t.expires_at, t.consumed_at IS NOT NULL AS spent, t.expires_at <= now() AS lapsed, g.id AS grant_id,
        g.subject_id, g.peer_name, g.scope::text AS scope, g.status::text AS status,
        g.expires_at AS grant_expires_at, g.expires_at <= now() AS grant_lapsed,
-       u.disabled_at IS NOT NULL AS subject_disabled
+       u.username AS subject, u.disabled_at IS NOT NULL AS subject_disabled
 FROM federation_enrollment_tokens AS t JOIN federation_grants AS g ON g.id = t.grant_id
      JOIN users AS u ON u.id = g.subject_id
 WHERE t.token_hash = $1
 
 -- name: token_claim
-UPDATE federation_enrollment_tokens SET claim = $2, claimed_until = now() + make_interval(secs => $3)
-WHERE token_hash = $1 AND consumed_at IS NULL AND expires_at > now() AND (claim IS NULL OR claimed_until <= now())
-RETURNING claim
+-- A claim that a crash of the database loses is one that cannot be spent: it need not wait for the disk.
+WITH claimed AS (
+    UPDATE federation_enrollment_tokens SET claim = $2, claimed_until = now() + make_interval(secs => $3)
+    WHERE token_hash = $1 AND consumed_at IS NULL AND expires_at > now()
+      AND (claim IS NULL OR claimed_until <= now())
+    RETURNING token_hash)
+SELECT offer.*, EXISTS (SELECT FROM claimed) AS claimed, set_config('synchronous_commit', 'off', true)
+FROM ({offer}) AS offer
 
 -- name: token_unclaim
 UPDATE federation_enrollment_tokens SET claim = NULL, claimed_until = NULL WHERE token_hash = $1 AND claim = $2
 
--- name: grant_lock
-SELECT serial FROM federation_grants
-WHERE id = $1 AND status IN ('pending', 'active') AND (expires_at IS NULL OR expires_at > now())
-FOR UPDATE
-
 -- name: token_spend
-UPDATE federation_enrollment_tokens
-SET consumed_at = now(), serial = $3, claim = NULL, claimed_until = NULL
-WHERE token_hash = $1 AND claim = $2 AND consumed_at IS NULL AND expires_at > now()
-RETURNING serial
-
--- name: certificate_store
-INSERT INTO federation_certificates (serial, grant_id, key_sha256, not_after) VALUES ($1, $2, $3, $4)
-ON CONFLICT DO NOTHING RETURNING serial
-
--- name: grant_enrolled
-WITH enrolled AS (
-    UPDATE federation_grants
-    SET status = 'active', activated_at = coalesce(activated_at, now()), serial = $2, not_after = $3,
-        peer_gateway = $4, version = version + 1
-    WHERE id = $1 AND status IN ('pending', 'active')
-    RETURNING id, version, peer_gateway)
-INSERT INTO federation_grant_changes (grant_id, version, change, actor)
-SELECT id, version, 'enrolled', 'peer:' || peer_gateway FROM enrolled
+-- All of it or nothing. The grant is locked first, as by those who take a token back: so the token is seen as they
+-- have left it, and by the clock, since this statement may have begun before theirs. A token is made only after the
+-- certificate of the one before, so that this statement sees the certificate it ends. No row: the token cannot be
+-- spent; not "stored": the key or the serial is on record already.
+WITH held AS MATERIALIZED (
+    SELECT id, serial FROM federation_grants
+    WHERE id = $1 AND status IN ('pending', 'active') AND (expires_at IS NULL OR expires_at > clock_timestamp())
+    FOR UPDATE),
+claimed AS MATERIALIZED (
+    SELECT t.token_hash, held.id, held.serial AS replaced
+    FROM held JOIN federation_enrollment_tokens AS t ON t.grant_id = held.id
+    WHERE t.token_hash = $2 AND t.claim = $3 AND t.consumed_at IS NULL AND t.expires_at > clock_timestamp()
+    FOR UPDATE OF t),
+stored AS (
+    INSERT INTO federation_certificates (serial, grant_id, key_sha256, not_after)
+    SELECT $4, id, $5, $6 FROM claimed ON CONFLICT DO NOTHING RETURNING grant_id, serial, not_after),
+spent AS (
+    UPDATE federation_enrollment_tokens AS t
+    SET consumed_at = now(), serial = stored.serial, claim = NULL, claimed_until = NULL
+    FROM claimed, stored WHERE t.token_hash = claimed.token_hash),
+ended AS (
+    UPDATE federation_certificates AS c SET ended_at = coalesce(c.ended_at, now())
+    FROM claimed, stored WHERE c.serial = claimed.replaced),
+enrolled AS (
+    UPDATE federation_grants AS g
+    SET status = 'active', activated_at = coalesce(g.activated_at, now()), serial = stored.serial,
+        not_after = stored.not_after, peer_gateway = $7, version = g.version + 1
+    FROM stored WHERE g.id = stored.grant_id
+    RETURNING g.id, g.version, g.peer_gateway),
+changed AS (
+    INSERT INTO federation_grant_changes (grant_id, version, change, actor)
+    SELECT id, version, 'enrolled', 'peer:' || peer_gateway FROM enrolled)
+SELECT replaced, EXISTS (SELECT FROM stored) AS stored FROM claimed
 
 -- name: grant_trip
 WITH tripped AS (
@@ -51,9 +66,6 @@ recorded AS (
     INSERT INTO federation_grant_changes (grant_id, version, change, actor, reason)
     SELECT id, version, 'quarantined', 'gateway', $2 FROM tripped)
 SELECT serial FROM tripped
-
--- name: certificate_end
-UPDATE federation_certificates SET ended_at = coalesce(ended_at, now()) WHERE serial = $1
 
 -- name: certificates_to_revoke
 SELECT serial FROM federation_certificates

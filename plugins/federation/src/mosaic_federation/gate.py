@@ -21,6 +21,8 @@ from mosaic_hookspecs.types import Answer, AuditEvent, GrantView
 Verb = Literal["list", "get", "search", "whoami", "enroll", "other"]
 
 _TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
+# Release 0.1 kept no key, so a copy of its certificates could not be told from them. They last a day.
+_NO_KEY = "the certificate was issued before keys were put on record: enroll anew"
 _ASK = "ask the admin of the gateway you are reading from for a new grant"
 _ASK_AFTER_TRIP = (
     "its certificate may be in other hands: tell the admin of the gateway you are reading from, who looks into it "
@@ -93,8 +95,9 @@ class Gate:
         claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
         who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
         row = await self._host.database.fetchrow(_sql.admission, claims.grant_id)
-        if row is None or (row["serial"], row["subject_id"]) != (claims.serial, claims.subject_id):
-            raise _refused(await self._why_not_of(claims))
+        named = row is not None and (row["serial"], row["subject_id"]) == (claims.serial, claims.subject_id)
+        if not named or row["key_sha256"] != claims.key_sha256:
+            raise _refused(_NO_KEY if named and not row["key_sha256"] else await self._why_not_of(claims))
         who.peer = row["peer_name"]
         now = datetime.now(UTC)
         reasons = (

@@ -32,7 +32,7 @@ class Grant:
     subject: str
     peer_name: str
     peer_gateway: str | None
-    scope: Scope
+    scope: Scope | None  # None: what is stored is no scope that this release can keep to; its peer is refused
     status: str  # as of now: a lapsed one is "expired"
     serial: str | None
     not_after: datetime | None  # of the certificate
@@ -48,17 +48,17 @@ class Grant:
 
     @classmethod
     def of(cls, row: Any) -> Grant:
-        """Of a row of the query ``grants``. Raises :class:`Invalid` if what is stored is no scope."""
+        """Of a row of the query ``grants``."""
         try:
-            return cls(**{**row, "scope": parse_scope(row["scope"])})
-        except Invalid as error:
-            remedy = f"take it back: mosaic federation grant revoke {row['id']}"
-            raise Invalid(f"grant {row['id']}: {error.detail}", faults=error.faults, remedy=remedy) from None
+            scope = parse_scope(row["scope"])
+        except Invalid:  # such as of a newer release: the others are to be seen all the same
+            scope = None
+        return cls(**{**row, "scope": scope})
 
     @property
-    def view(self) -> GrantView:
-        """The viewer that its peer is."""
-        return GrantView(self.id, self.subject_id, self.scope)
+    def view(self) -> GrantView | None:
+        """The viewer that its peer is, if there is a scope."""
+        return GrantView(self.id, self.subject_id, self.scope) if self.scope else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from mosaic_federation.grant_records import (
 )
 from mosaic_federation.scopes import ScopeRequest, build_scope, in_words
 from mosaic_federation.settings import Settings
-from mosaic_hookspecs.errors import Conflict, NotFound, Unavailable
+from mosaic_hookspecs.errors import Conflict, Invalid, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host, Queries
 from mosaic_hookspecs.types import Explanation
 
@@ -96,6 +96,11 @@ class Grants:
         before = await self.show(grant_id)
         self._check_version(before, expected_version)
         teams = await self._host.identity.teams_of(before.subject_id)
+        if before.scope is None and not replace:
+            raise Invalid(
+                f"this release cannot read the scope of grant {grant_id}",
+                remedy="give it a whole one, or revoke it",
+            )
         built = build_scope(scope, self._host.rows, teams, base=None if replace else before.scope)
         text = built.model_dump_json()
         return await self._changed(
@@ -151,7 +156,10 @@ class Grants:
 
         Raises also :class:`Unavailable` if the authority could not be told; the grant is refused all the same.
         """
-        version = await self._host.database.fetchval(_sql.revoke, grant_id, expected_version, actor, reason)
+        async with self._host.database.transaction() as sql:
+            version = await sql.fetchval(_sql.revoke, grant_id, expected_version, actor, reason)
+            if version is not None:
+                await sql.execute(_sql.certificates_end, grant_id)
         revoked = await self._changed("revoked", version, grant_id, expected_version)
         try:
             await tell_authority(self._host)
@@ -179,13 +187,19 @@ class Grants:
 
     async def words(self, grant: Grant) -> list[str]:
         """Its scope in words."""
+        if grant.scope is None:
+            return ["nothing: this release cannot read its scope"]
         return in_words(grant.scope, await self._host.identity.teams_of(grant.subject_id))
 
     async def explain(self, grant_id: UUID, resource: str, row_id: str) -> Explanation:
         """Whether the grant would see a row now, and why."""
         grant = await self.show(grant_id)
+        if grant.scope is None or grant.view is None:
+            return Explanation(False, ("hidden: this release cannot read the scope",))
         found = await self._host.rows.explain(grant.view, resource, row_id)
         hidden, further = [], []
+        if grant.subject_disabled:
+            hidden.append("hidden: the grant's subject is no longer a user here")
         if grant.status in {"quarantined", "revoked", "expired"}:
             hidden.append(f"hidden: the grant is {grant.status}")
         if grant.expires_at is not None and grant.status != "expired":

@@ -54,7 +54,11 @@ SELECT id, version, 'reissued', $3, $4 FROM changed RETURNING version
 WITH changed AS (
     UPDATE federation_grants AS g SET status = 'active', version = g.version + 1
     WHERE g.id = $1 AND {status} = 'quarantined' AND ($2::integer IS NULL OR g.version = $2)
-    RETURNING g.id, g.version)
+    RETURNING g.id, g.version),
+-- The wire is cut: whoever has the spent URL could trip it again and again, and says nothing new by it.
+cut AS (
+    UPDATE federation_enrollment_tokens AS t SET serial = NULL
+    FROM changed WHERE t.grant_id = changed.id AND t.consumed_at IS NOT NULL)
 INSERT INTO federation_grant_changes (grant_id, version, change, actor, reason)
 SELECT id, version, 'released', $3, $4 FROM changed RETURNING version
 
@@ -63,17 +67,21 @@ WITH changed AS (
     UPDATE federation_grants AS g
     SET status = 'revoked', revoked_at = now(), revoked_by = $3, reason = $4, version = g.version + 1
     WHERE g.id = $1 AND g.status <> 'revoked' AND ($2::integer IS NULL OR g.version = $2)
-    RETURNING g.id, g.version),
-ended AS (
-    UPDATE federation_certificates AS c SET ended_at = now()
-    FROM changed WHERE c.grant_id = changed.id AND c.ended_at IS NULL)
+    RETURNING g.id, g.version)
 INSERT INTO federation_grant_changes (grant_id, version, change, actor, reason)
 SELECT id, version, 'revoked', $3, $4 FROM changed RETURNING version
 
+-- name: certificates_end
+-- After the statement that locks the grant: one that waited for an enrollment would not see its certificate.
+UPDATE federation_certificates SET ended_at = now() WHERE grant_id = $1 AND ended_at IS NULL
+
 -- name: expire
-WITH changed AS (
+-- One that is changed meanwhile is left for the next time: with its lock in hand, this would still see the URLs of before.
+WITH lapsed AS (
+    SELECT g.id, g.version FROM federation_grants AS g WHERE g.status <> 'expired' AND {status} = 'expired'),
+changed AS (
     UPDATE federation_grants AS g SET status = 'expired', version = g.version + 1
-    WHERE g.status <> 'expired' AND {status} = 'expired'
+    FROM lapsed WHERE g.id = lapsed.id AND g.version = lapsed.version
     RETURNING g.id, g.version)
 INSERT INTO federation_grant_changes (grant_id, version, change, actor)
 SELECT id, version, 'expired', 'gateway' FROM changed
@@ -90,7 +98,7 @@ WHERE grant_id = $1 AND consumed_at IS NULL AND expires_at > now()
 DELETE FROM federation_enrollment_tokens AS t
 WHERE t.expires_at < now() - make_interval(days => $1)
   -- the URL of a certificate in use: a second use of it trips the wire, however late
-  AND NOT EXISTS (SELECT FROM federation_grants AS g WHERE g.serial = t.serial AND g.status = 'active')
+  AND NOT EXISTS (SELECT FROM federation_grants AS g WHERE g.serial = t.serial AND g.status IN ('active', 'quarantined'))
 
 -- name: rows_reserve
 INSERT INTO federation_row_budgets AS b (grant_id, day, rows, latest)

@@ -79,10 +79,11 @@ class Joins:
     async def become(self, join: Join, peer: Peer, *, renews: bool) -> None:
         """Keep the peer that it has become; ``renews`` erases the one of that name in the same moment.
 
-        Raises :class:`Conflict` for a name taken meanwhile.
+        Raises :class:`Conflict` for a name taken meanwhile, and if `peer remove` was told to forget it.
         """
         async with self._database.transaction() as sql:
-            await sql.execute(_sql.join_end, join.id)
+            if await sql.fetchrow(_sql.join_end, join.id) is None:
+                raise Conflict(f"the enrollment as {peer.name!r} was removed meanwhile")
             if renews:
                 await sql.fetchrow(_sql.peer_remove, peer.name)
             if await sql.fetchrow(_sql.peer_create, *_columns(peer)) is None:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import aiohttp
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from yarl import URL
 
 from mosaic_federation.answers import read_answer
 from mosaic_federation.enrollment_url import EnrollmentURL
 from mosaic_federation.grants import fingerprint
 from mosaic_federation.oids import read_claims
+from mosaic_federation.scopes import LONGEST_TEXT
 from mosaic_federation.settings import ARC, DEFAULT_ARC
 from mosaic_federation.tls_errors import explain
+from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import Unavailable
 
 _LARGEST_ANSWER = 256 * 1024  # bytes
@@ -65,21 +73,27 @@ class Offered(FromPeer):
     resources: tuple[Word, ...]
     scope: dict[str, Any]
     scope_in_words: tuple[Word, ...]
-    expires_at: datetime
+    expires_at: AwareDatetime
     ca_sha256: Word
     oid_arc: Annotated[str, StringConstraints(pattern=ARC)] = DEFAULT_ARC
     url: Link | None = None  # not said by release 0.1
 
 
 def _storable(scope: dict[str, Any]) -> dict[str, Any]:
-    if "\\u0000" in json.dumps(scope, allow_nan=False):
+    text = json.dumps(scope, allow_nan=False)
+    if "\\u0000" in text:
         raise ValueError("holds a NUL, which Postgres takes in no text")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError("is larger than scopes are")
     return scope
 
 
 def _one_certificate(pem: str) -> str:
     """The first block alone, for that is the pinned one: TLS would trust each further one as much."""
-    certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    except UNREADABLE:
+        raise ValueError("is no certificate") from None
     return certificate.public_bytes(Encoding.PEM).decode("ascii")
 
 
@@ -130,17 +144,25 @@ def _checked(
         ca = issued.ca.encode("ascii")
         pinned = fingerprint(ca) == url.ca_sha256
         for certificate, issuer in zip(chain, [*chain[1:], x509.load_pem_x509_certificate(ca)], strict=True):
-            certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+            _check_issued(certificate, issuer)
+        certified = chain[0].public_key()
+    except UNREADABLE:
         raise Unavailable(f"{url.place} sent a certificate that does not verify") from None
     if not pinned:
         raise _other_authority(url)
     claims = read_claims(chain[0].public_bytes(Encoding.DER), offered.oid_arc)
     if (claims.grant_id, claims.subject_id) != (offered.grant_id, offered.subject.id):
         raise Unavailable(f"{url.place} sent a certificate for another grant than it offered")
-    if chain[0].public_key() != key.public_key():
+    if certified != key.public_key():
         raise Unavailable(f"{url.place} sent a certificate for another key than ours")
     return chain[0]
+
+
+def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """Raise one of ``UNREADABLE`` unless an authority signed it: any other peer's key signs, too."""
+    certificate.verify_directly_issued_by(issuer)
+    if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        raise ValueError("is no authority")
 
 
 async def _ask(url: EnrollmentURL, method: str, body: dict[str, str] | None) -> bytes:
@@ -179,10 +201,10 @@ class Whoami(FromPeer):
     grant_id: UUID
     subject: Subject
     scope: Annotated[dict[str, Any], AfterValidator(_storable)]
-    scope_in_words: tuple[Word, ...] | None = None
-    grant_expires_at: datetime | None = None
+    scope_in_words: Annotated[tuple[Word, ...], Field(max_length=10_000)] | None = None
+    grant_expires_at: AwareDatetime | None = None
     release: Word | None = None
-    time: datetime | None = None
+    time: AwareDatetime | None = None
 
 
 def read_whoami(body: bytes) -> Whoami:

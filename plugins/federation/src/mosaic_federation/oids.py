@@ -1,4 +1,4 @@
-"""The two ids in a peer's certificate, read from its DER.
+"""The two ids in a peer's certificate, and its key, read from its DER.
 
 Below the arc that the gateway which shares has configured ``.1`` is the grant and ``.2`` the subject user, each an
 otherName of the subject alternative name (RFC 5280, 4.2.1.6) that holds a UTF8String.
@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 from uuid import UUID
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import Forbidden
 
 _UUID_AS_UTF8STRING = bytes([0x0C, 36])  # DER tag and length
@@ -25,6 +28,7 @@ class Claims:
     grant_id: UUID
     subject_id: UUID
     serial: str  # lower-case hex
+    key_sha256: bytes  # of its SubjectPublicKeyInfo
     not_before: datetime
     not_after: datetime
 
@@ -38,13 +42,15 @@ def read_claims(der: bytes, arc: str) -> Claims:
     try:
         certificate = x509.load_der_x509_certificate(der)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        raise _forbidden("has no subject alternative name that can be read") from None
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except UNREADABLE:
+        raise _forbidden("has no subject alternative name, or no key, that can be read") from None
     others = [name for name in names if isinstance(name, x509.OtherName)]
     return Claims(
         grant_id=_only(others, f"{arc}.1", "grant id"),
         subject_id=_only(others, f"{arc}.2", "subject id"),
         serial=f"{certificate.serial_number:x}",
+        key_sha256=sha256(key).digest(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
     )

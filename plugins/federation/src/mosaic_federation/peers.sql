@@ -43,7 +43,7 @@ RETURNING id
 UPDATE federation_joins SET failed = true WHERE id = $1
 
 -- name: join_end
-DELETE FROM federation_joins WHERE id = $1
+DELETE FROM federation_joins WHERE id = $1 RETURNING id
 
 -- name: join_remove
 DELETE FROM federation_joins WHERE name = $1 RETURNING id

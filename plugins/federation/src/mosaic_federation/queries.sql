@@ -1,7 +1,8 @@
 -- name: admission
 SELECT g.id, g.subject_id, u.username AS subject, u.disabled_at IS NOT NULL AS subject_disabled, g.peer_name,
-       g.scope::text AS scope, g.status::text AS status, g.serial, g.expires_at
+       g.scope::text AS scope, g.status::text AS status, g.serial, c.key_sha256, g.expires_at
 FROM federation_grants AS g JOIN users AS u ON u.id = g.subject_id
+     LEFT JOIN federation_certificates AS c ON c.serial = g.serial AND c.grant_id = g.id
 WHERE g.id = $1
 
 -- name: server_identity

@@ -12,16 +12,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mosaic_hookspecs.certificates import PublicKey
+from mosaic_hookspecs.certificates import UNREADABLE, PublicKey
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.types import IssuedCertificate
 
 _LONGEST_CHAIN = 4  # certificates above a leaf
 _SKEW = timedelta(minutes=2)  # between the authority's clock and ours
-_UNFIT = (ValueError, TypeError, AttributeError, InvalidSignature, x509.ExtensionNotFound)
+_UNFIT = (*UNREADABLE, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)

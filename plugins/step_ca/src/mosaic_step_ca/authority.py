@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mosaic_hookspecs.certificates import host_name, id_name, key_of
+from mosaic_hookspecs.certificates import UNREADABLE, host_name, id_name, key_of
 from mosaic_hookspecs.errors import ConfigError, Invalid, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import IssuedCertificate
@@ -21,7 +21,7 @@ from mosaic_step_ca.answers import Asked, checked, checked_intermediates, checke
 from mosaic_step_ca.client import Client, Reply
 from mosaic_step_ca.settings import Settings
 from mosaic_step_ca.store import load_provisioner, load_root, store_root
-from mosaic_step_ca.tokens import Purpose, bound_to
+from mosaic_step_ca.tokens import Provisioner, Purpose, bound_to
 
 SERVER_LIFE = timedelta(days=90)
 
@@ -38,6 +38,7 @@ class StepCA:
         self._settings = host.settings(Settings)
         self._root: bytes | None = None
         self._client: Client | None = None
+        self._provisioners: dict[Purpose, Provisioner] = {}
 
     async def close(self) -> None:
         """Close the connections; they are opened when first needed."""
@@ -84,12 +85,8 @@ class StepCA:
     async def revoke(self, serial: str) -> None:
         """Put it on the authority's list. Gateways ask the grant first, at each request."""
         number = str(int(serial, 16))
-        path = "/1.0/revoke"
-        provisioner = await load_provisioner(self._host.database, self._host.sealer, "grants")
         body = {"serial": number, "reasonCode": 0, "passive": True}
-        reply = await (await self._connected()).post(
-            path, lambda: body | {"ott": provisioner.token(self.url + path, number, {})}
-        )
+        reply = await self._post("/1.0/revoke", body, "grants", number, {})
         if reply.status >= 300 and not _is_revoked_already(reply):  # noqa: PLR2004
             raise _declined("revoke a certificate", reply)
 
@@ -111,21 +108,36 @@ class StepCA:
         self, purpose: Purpose, csr: bytes, subject: str, claims: Mapping[str, Any], asked: Asked
     ) -> IssuedCertificate:
         request = _nameless(csr)
-        path = "/1.0/sign"
-        provisioner = await load_provisioner(self._host.database, self._host.sealer, purpose)
         claims = {
             **claims,
             **bound_to(request.public_bytes(Encoding.DER)),
             "certExp": int(asked.not_after.timestamp()),
         }
         pem = request.public_bytes(Encoding.PEM).decode("ascii")
-        reply = await (await self._connected()).post(
-            path, lambda: {"csr": pem, "ott": provisioner.token(self.url + path, subject, claims)}
-        )
+        reply = await self._post("/1.0/sign", {"csr": pem}, purpose, subject, claims)
         if reply.status != _CREATED:
             raise _declined("sign a certificate", reply)
         chain = reply.json().get("certChain")
         return checked(chain if isinstance(chain, list) else [], await self.root(), asked)
+
+    async def _post(
+        self, path: str, body: Mapping[str, Any], purpose: Purpose, subject: str, claims: Mapping[str, Any]
+    ) -> Reply:
+        """POST with a token of the provisioner as known; from the second attempt on, as it is stored now."""
+        known: Provisioner | None = self._provisioners.get(purpose) or await self._load(purpose)
+
+        async def with_token() -> Mapping[str, Any]:
+            nonlocal known
+            provisioner, known = known or await self._load(purpose), None
+            return {**body, "ott": provisioner.token(self.url + path, subject, claims)}
+
+        return await (await self._connected()).post(path, with_token)
+
+    async def _load(self, purpose: Purpose) -> Provisioner:
+        self._provisioners[purpose] = found = await load_provisioner(
+            self._host.database, self._host.sealer, purpose
+        )
+        return found
 
     def _pin(self) -> tuple[str, str]:
         if self._settings.url is None or self._settings.fingerprint is None:
@@ -178,10 +190,14 @@ def _until(not_after: datetime, longest: timedelta) -> datetime:
 def _nameless(csr: bytes) -> x509.CertificateSigningRequest:
     """The request, if it asks for no names: step-ca compares them with the token's, and then refuses all."""
     request = x509.load_pem_x509_csr(csr)
-    asks = {type(extension.value) for extension in request.extensions}
-    if list(request.subject) or x509.SubjectAlternativeName in asks:
+    try:
+        asks = {type(extension.value) for extension in request.extensions}
+        asks_for_names = bool(list(request.subject)) or x509.SubjectAlternativeName in asks
+    except UNREADABLE:
+        asks_for_names = True
+    if asks_for_names:
         raise Invalid(
-            "the certificate signing request asks for names",
+            "the certificate signing request asks for names, or for what cannot be read",
             remedy="leave its subject empty and ask for no alternative names: the grant decides them",
         )
     return request

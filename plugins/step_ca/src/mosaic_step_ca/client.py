@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ _PATIENCE = 12.0  # seconds for all attempts; who enrolls waits 15
 _PAUSES = (0.3, 1.2)  # seconds; after a reload the authority refuses tokens of the second it began in
 _LARGEST = 4_000_000  # bytes; a revocation list of some 100,000 serials
 _CONNECTIONS = 8
+
+Body = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Reply:
         """The body as a JSON object. Raises :class:`Unavailable` for anything else."""
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise Unavailable(
@@ -73,11 +75,11 @@ class Client:
             raise _refused(path, reply.status)
         return reply
 
-    async def post(self, path: str, body: Callable[[], Mapping[str, Any]]) -> Reply:
+    async def post(self, path: str, body: Body) -> Reply:
         """Send what ``body`` makes, made anew for each attempt: a token is spent even where it is refused."""
         return await self._patiently("POST", path, body)
 
-    async def _patiently(self, method: str, path: str, body: Callable[[], Mapping[str, Any]] | None) -> Reply:
+    async def _patiently(self, method: str, path: str, body: Body | None) -> Reply:
         try:
             async with asyncio.timeout(_PATIENCE):
                 for pause in _PAUSES:
@@ -96,14 +98,15 @@ class Client:
             raise _refused(path, reply.status)
         return reply
 
-    async def _once(self, method: str, path: str, body: Callable[[], Mapping[str, Any]] | None) -> Reply:
+    async def _once(self, method: str, path: str, body: Body | None) -> Reply:
+        content = await body() if body else None
         try:
             async with self._session.request(
-                method, self._url + path, json=body() if body else None, allow_redirects=False
+                method, self._url + path, json=content, allow_redirects=False
             ) as response:
-                content = await response.content.read(_LARGEST + 1)
-                while len(content) <= _LARGEST and not response.content.at_eof():
-                    content += await response.content.read(_LARGEST + 1 - len(content))
+                answer = await response.content.read(_LARGEST + 1)
+                while len(answer) <= _LARGEST and not response.content.at_eof():
+                    answer += await response.content.read(_LARGEST + 1 - len(answer))
         except aiohttp.ClientConnectorCertificateError:
             raise Unavailable(
                 f"the server at {self._url} is not our certificate authority: its certificate does not come from "
@@ -118,9 +121,9 @@ class Client:
                 f"the certificate authority at {self._url} cannot be reached: {_cause(error)}",
                 remedy="see whether step-ca runs and plugins.step_ca.url is its address",
             ) from None
-        if len(content) > _LARGEST:
+        if len(answer) > _LARGEST:
             raise Unavailable(f"the certificate authority answers more than {_LARGEST} bytes")
-        return Reply(response.status, content, response.headers.get("Date", ""))
+        return Reply(response.status, answer, response.headers.get("Date", ""))
 
     def _silent(self) -> Unavailable:
         return Unavailable(

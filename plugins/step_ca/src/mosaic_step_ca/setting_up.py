@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import Conflict
 from mosaic_hookspecs.protocols import Host
 from mosaic_step_ca.directory import Plan, fingerprint_of, key_ids, new_authority
-from mosaic_step_ca.store import forget_provisioners, known_provisioners, lock_provisioners, store_authority
+from mosaic_step_ca.store import (
+    forget_provisioners,
+    known_provisioners,
+    load_root,
+    lock_provisioners,
+    store_authority,
+)
 from mosaic_step_ca.writing import written
 
 
@@ -30,7 +37,7 @@ async def set_up(host: Host, plan: Plan, directory: Path, root_directory: Path, 
     known = await known_provisioners(host.database)
     config = directory / "config" / "ca.json"
     if config.exists():
-        return _the_same(config, set(known))
+        return await _the_same(host, config, set(known))
     _may_have_new_keys(known, replace=replace)
     new = new_authority(plan)
     with written(new, directory, root_directory):
@@ -52,13 +59,13 @@ def _may_have_new_keys(known: Mapping[str, str], *, replace: bool) -> None:
         )
 
 
-def _the_same(config: Path, known: set[str]) -> SetUp:
+async def _the_same(host: Host, config: Path, known: set[str]) -> SetUp:
     try:
         same = bool(known) and known <= key_ids(config.read_bytes())
         fingerprint = fingerprint_of((config.parent.parent / "certs" / "root_ca.crt").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         same, fingerprint = False, ""
-    if not same:
+    if not same or await load_root(host.database, fingerprint) is None:
         raise Conflict(
             f"{config.parent.parent} holds an authority whose keys this gateway does not have",
             remedy="choose another directory; remove that one only if it was never used",

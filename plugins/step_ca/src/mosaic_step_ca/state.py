@@ -59,10 +59,9 @@ async def state_of(host: Host) -> State:
 
 def _clock(reply: Reply) -> timedelta:
     try:
-        theirs = parsedate_to_datetime(reply.date)
-    except ValueError:
+        return parsedate_to_datetime(reply.date) - datetime.now(UTC).replace(microsecond=0)
+    except (ValueError, TypeError):  # TypeError: a date without a zone, which "-0000" means
         return timedelta()
-    return theirs - datetime.now(UTC).replace(microsecond=0)
 
 
 def _key_ids(provisioners: Any) -> set[str]:

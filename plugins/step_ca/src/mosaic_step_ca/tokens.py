@@ -7,6 +7,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ _EARLIER = 30  # seconds that the authority's clock may be behind ours
 _LIFE = 60  # seconds; without an end a token would be good for ever
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Provisioner:
     """One of the authority's JWK provisioners: it signs what the bearer of this key's tokens asks for."""
 
@@ -33,7 +34,7 @@ class Provisioner:
         """The key as the authority may have it."""
         return dict(self.key.as_dict(private=False))
 
-    @property
+    @cached_property
     def kid(self) -> str:
         """Thumbprint of the key."""
         return self.key.thumbprint()

@@ -10,7 +10,7 @@ import click
 
 from mosaic_federation.cli.qr import show_qr
 from mosaic_federation.cli.scope_options import scope_options
-from mosaic_federation.cli.shared import actor, json_option, run, terminal
+from mosaic_federation.cli.shared import actor, json_option, reason_option, run, terminal, version_option
 
 if TYPE_CHECKING:
     from mosaic_federation.grant_records import Change, Grant, Offer
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("id", "peer_name", "subject", "resources", "status", "version", "created_at", "expires_at")
 _STATES = ("pending", "active", "quarantined", "revoked", "expired")
-
-version_option = click.option(
-    "--expected-version", type=int, metavar="N", help="Refuse if the grant is at another version by now."
-)
 
 
 @click.group()
@@ -80,7 +76,10 @@ def grant_list(status: str | None, peer_name: str | None, as_json: bool) -> None
     Example:
       mosaic federation grant list --status active --json
     """
-    from mosaic_federation.grants import Grants
+    from mosaic_federation.grants import Grants, check_peer_name
+
+    if peer_name is not None:
+        check_peer_name(peer_name, "peer")
 
     async def work(host: Host) -> list[Grant]:
         return await Grants(host).all(status=status, peer=peer_name)
@@ -115,7 +114,7 @@ def grant_show(grant_id: UUID, as_json: bool) -> None:
 @grant.command("update")
 @click.argument("grant_id", metavar="GRANT", type=click.UUID)
 @scope_options
-@click.option("--reason", help="Kept in the grant's history.")
+@reason_option
 @version_option
 @json_option
 def grant_update(
@@ -164,7 +163,7 @@ def grant_update(
 
 @grant.command("revoke")
 @click.argument("grant_id", metavar="GRANT", type=click.UUID)
-@click.option("--reason", help="Kept in the grant's history.")
+@reason_option
 @version_option
 @json_option
 def grant_revoke(grant_id: UUID, reason: str | None, expected_version: int | None, as_json: bool) -> None:
@@ -210,13 +209,14 @@ def offer_record(offer: Offer) -> dict[str, Any]:
 
 def grant_record(one: Grant) -> dict[str, Any]:
     """A grant as it is shown."""
+    scope = one.scope
     return {
         "id": one.id,
         "peer_name": one.peer_name,
         "peer_gateway": one.peer_gateway,
         "subject": one.subject,
-        "resources": [name for name in one.scope.resources if one.scope.allows(name)],
-        "scope": one.scope.model_dump(mode="json"),
+        "resources": [name for name in scope.resources if scope.allows(name)] if scope else [],
+        "scope": scope.model_dump(mode="json") if scope else None,
         "status": one.status,
         "version": one.version,
         "serial": one.serial,

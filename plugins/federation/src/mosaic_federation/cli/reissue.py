@@ -7,19 +7,17 @@ from uuid import UUID
 
 import click
 
-from mosaic_federation.cli.grants import grant_record, offer_record, show_url, version_option
-from mosaic_federation.cli.shared import actor, json_option, run, terminal
+from mosaic_federation.cli.grants import grant_record, offer_record, show_url
+from mosaic_federation.cli.shared import actor, json_option, reason_option, run, terminal, version_option
 
 if TYPE_CHECKING:
     from mosaic_federation.grants import Grant, Offer
     from mosaic_hookspecs.protocols import Host
 
-_reason = click.option("--reason", help="Kept in the grant's history.")
-
 
 @click.command("reissue")
 @click.argument("grant_id", metavar="GRANT", type=click.UUID)
-@_reason
+@reason_option
 @version_option
 @click.option("--no-qr", is_flag=True, help="Print no QR code. Without a terminal there never is one.")
 @json_option
@@ -50,14 +48,15 @@ def grant_reissue(
 
 @click.command("release")
 @click.argument("grant_id", metavar="GRANT", type=click.UUID)
-@_reason
+@reason_option
 @version_option
 @json_option
 def grant_release(grant_id: UUID, reason: str | None, expected_version: int | None, as_json: bool) -> None:
     """Let the certificate of a quarantined grant in again.
 
     Only once its peer's admin has confirmed, over a channel you trust, that the serial on record is that of
-    their certificate: `grant show` and, there, `peer show` print it. If it is not, revoke the grant.
+    their certificate: `grant show` and, there, `peer show` print it. If it is not, revoke the grant. The URL that
+    was used twice quarantines it no more.
 
     \b
     Example:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +14,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_REASON = 500  # characters
+
+
+def _reason(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not (text.isprintable() and 0 < len(text) <= _LONGEST_REASON):
+        raise click.BadParameter(f"expected 1 to {_LONGEST_REASON} printable characters")
+    return text
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+reason_option = click.option("--reason", callback=_reason, help="Kept in the grant's history.")
+version_option = click.option(
+    "--expected-version",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="N",
+    help="Refuse if the grant is at another version by now.",
+)
 
 
 def terminal() -> CommandLine:
@@ -28,5 +45,9 @@ def run(work: Callable[[Host], Awaitable[T]]) -> T:
 
 
 def actor() -> str:
-    """Who is at the terminal, for the record."""
-    return f"cli:{getpass.getuser()}"
+    """Who is at the terminal, for the record: by the account, for the environment says what it is told to."""
+    uid = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # an account without a name, as in a container
+        return f"cli:{uid}"
