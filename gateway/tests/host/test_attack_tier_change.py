@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -49,3 +50,13 @@ def test_no_copy_is_open_before_it_has_its_mode(tmp_path: Path, monkeypatch: pyt
     made.write()
     assert modes
     assert set(modes) == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files of others")
+def test_a_change_by_root_leaves_the_config_to_whom_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "mosaic.config.json"
+    made = change(path)
+    os.chown(path, 12345, 54321)
+    for file in (path, made.write()):
+        state = file.stat()
+        assert (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) == (12345, 54321, 0o600)

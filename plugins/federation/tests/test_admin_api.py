@@ -219,6 +219,19 @@ async def test_explain(api: Api, lead: httpx.AsyncClient) -> None:
     assert (await lead.get(f"{path}/tasks/no-uuid")).status_code == 404
 
 
+async def test_a_scope_that_cannot_be_read_hides_no_other_grant(api: Api, lead: httpx.AsyncClient) -> None:
+    broken, whole = await made(lead), await made(lead)
+    path = f"{GRANTS}/{broken['id']}"
+    newer = "UPDATE federation_grants SET scope = scope || '{\"newer\": true}' WHERE id = $1"
+    await api.world.pool.execute(newer, broken["id"])
+    listed = {item["id"]: item["scope"] for item in (await lead.get(GRANTS)).json()["items"]}
+    assert listed == {broken["id"]: None, whole["id"]: whole["scope"]}
+    assert (await lead.get(path)).json()["scope"] is None
+    assert (await lead.get(f"{path}/explain/tasks/{NOBODY}")).json()["visible"] is False
+    problem(await lead.patch(path, json={"scope": {"max_rows_per_query": 5}}), 422)
+    assert (await lead.post(f"{path}/revoke")).json()["status"] == "revoked"
+
+
 async def test_an_older_version_is_refused_whatever_the_change(api: Api, lead: httpx.AsyncClient) -> None:
     grant = await made(lead)
     path = f"{GRANTS}/{grant['id']}"

@@ -125,3 +125,14 @@ async def test_a_grant_given_a_new_url_is_not_ended_for_its_old_one(world: Any) 
     csr = signing_request(new_key())
     await Enrollment(world.host).redeem(token_of(again), csr=csr, name="home", request_id="r")
     assert (await world.grants.show(offer.grant.id)).status == "active"
+
+
+async def test_the_certificate_of_a_grant_that_ends_early_is_revoked_too(world: Any) -> None:
+    (grant_id, _), (other, _) = await world.enrolled(days=9), await world.enrolled(days=9)
+    lapse = "UPDATE federation_grants SET created_at = created_at - interval '1 day', expires_at = now() WHERE id = $1"
+    await world.pool.execute(lapse, grant_id)
+    jobs = {job.name: job for job in mosaic_jobs(world.host)}
+    await jobs["federation.expire"].run({})
+    await jobs["federation.revoke"].run({})
+    rows = await world.pool.fetch("SELECT grant_id, revoked_at FROM federation_certificates")
+    assert {row["grant_id"]: row["revoked_at"] is not None for row in rows} == {grant_id: True, other: False}

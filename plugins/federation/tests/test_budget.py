@@ -174,3 +174,21 @@ async def test_old_counts_are_forgotten(world: Any, tasks: list[str]) -> None:
     await expiry_job(world.host).run({})
     days = [row[0] for row in await world.pool.fetch("SELECT day FROM federation_row_budgets ORDER BY day")]
     assert len(days) == 2
+
+
+async def test_rows_asked_for_by_others_are_waited_for_before_the_day_is_called_over(
+    world: Any, tasks: list[str]
+) -> None:
+    """Else a peer that asks twice at once is told to come back tomorrow, with most of its rows not given."""
+    view, asked = await granted(world, 100), asyncio.Event()
+
+    async def slow(_: GrantView) -> Answer:
+        asked.set()
+        await asyncio.sleep(0.1)
+        return Answer(b"{}", 1)
+
+    first = asyncio.create_task(within_budget(world.pool, view, 100, slow))
+    await asked.wait()
+    assert await listed(world, view) == 12
+    assert (await first).rows == 1
+    assert await given(world, view) == 13

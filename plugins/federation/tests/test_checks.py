@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,15 +15,17 @@ import pytest
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_embedded_ca.certificates import make_client, make_root, make_server
 from mosaic_federation.checks import checks_of
 from mosaic_federation.joins import Join, Joins
 from mosaic_federation.keys import key_pem, new_key
+from mosaic_federation.links import links_of
 from mosaic_federation.peers import Peer, Peers, key_place
 from mosaic_federation.settings import DEFAULT_ARC
+from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.types import Finding
 
 GRANT, SUBJECT = uuid4(), uuid4()
@@ -60,7 +62,13 @@ def pem(certificate: Any) -> bytes:
     return bytes(certificate.public_bytes(Encoding.PEM))
 
 
-async def keep(world: Any, url: str, *, until: timedelta = timedelta(days=1)) -> Peer:
+async def keep(
+    world: Any,
+    url: str,
+    *,
+    until: timedelta = timedelta(days=1),
+    chain_of: Callable[[x509.Certificate], bytes] = pem,
+) -> Peer:
     """A peer ``work`` at ``url``, enrolled with."""
     peer_id, key, end = uuid4(), new_key(), datetime.now(UTC) + until
     ids = {"grant_id": GRANT, "subject_id": SUBJECT, "oid_arc": DEFAULT_ARC}
@@ -68,7 +76,8 @@ async def keep(world: Any, url: str, *, until: timedelta = timedelta(days=1)) ->
     sealed = world.host.sealer.seal(key_pem(key), place=key_place(peer_id))
     peer = Peer(
         id=peer_id, name="work", state="pending", gateway="work", url=url, grant_id=GRANT, subject_id=SUBJECT,
-        subject="lead", scope={"resources": ["tasks"]}, ca=pem(ROOT.certificate), chain=pem(leaf), sealed_key=sealed,
+        subject="lead", scope={"resources": ["tasks"]}, ca=pem(ROOT.certificate), chain=chain_of(leaf),
+        sealed_key=sealed,
         serial="1", not_after=end, oid_arc=DEFAULT_ARC, readers="admins", added_by="test",
         created_at=datetime.now(UTC),
     )  # fmt: skip
@@ -137,10 +146,11 @@ async def test_a_peer_that_takes_us_for_another_grant_is_red(other: Other) -> No
     assert (await Peers(other.world.pool).get("work")).state == "pending"
 
 
+HUGE = {"scope": {"resources": ["x" * 300_000]}}  # kept, it would be read again for each request
 NO_ZONE = ({"time": "2030-01-01T00:00:00"}, {"grant_expires_at": "2030-01-01T00:00:00"})
 
 
-@pytest.mark.parametrize("told", [{"gateway": "\x1b[31m"}, {"scope": None}, {"time": "soon"}, *NO_ZONE])
+@pytest.mark.parametrize("told", [{"gateway": "\x1b[31m"}, {"scope": None}, {"time": "soon"}, *NO_ZONE, HUGE])
 async def test_what_is_no_gateway_is_said_to_be_none(other: Other, told: dict[str, Any]) -> None:
     other.told = told
     assert (await other.tested())["whoami"].status == "red"
@@ -165,6 +175,24 @@ async def test_a_listeners_certificate_that_only_openssl_can_read_is_red(world: 
         server.close()
     assert list(found)[-1] == "tls"
     assert (found["tls"].status, "cannot be read" in found["tls"].detail) == ("red", True)
+
+
+def over_a_small_key(leaf: x509.Certificate) -> bytes:
+    """The same below an intermediate whose key OpenSSL finds too small to use."""
+    key, name = rsa.generate_private_key(65537, 1024), x509.Name([])
+    above = x509.CertificateBuilder(ROOT.certificate.subject, name, key.public_key(), 7)
+    above = above.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    below = x509.CertificateBuilder(name, leaf.subject, leaf.public_key(), 8)
+    for extension in leaf.extensions:
+        below = below.add_extension(extension.value, extension.critical)
+    return b"".join(
+        pem(
+            each.not_valid_before(leaf.not_valid_before_utc)
+            .not_valid_after(leaf.not_valid_after_utc)
+            .sign(signer, hashes.SHA256())
+        )
+        for each, signer in ((below, key), (above, ROOT.key))
+    )
 
 
 def of_version_2(leaf: x509.Certificate) -> bytes:
@@ -198,6 +226,30 @@ async def test_the_way_ends_where_it_fails(world: Any, url: str, last: str, says
     found = {check.name: check.finding async for check in checks_of(world.host, peer)}
     assert list(found)[-1] == last
     assert (found[last].status, says in found[last].detail) == ("red", True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:0", "https://.localhost:1", "https://[fe80::1%25lo]:1", "https://[::ffff:127.0.0.1]:1",
+        "https://" + "a" * 5000, "https://ａ.invalid",
+    ],
+)  # fmt: skip
+async def test_an_odd_address_is_a_finding_and_an_error_of_ours(world: Any, url: str) -> None:
+    peer = await keep(world, url)
+    found = [check.finding.status async for check in checks_of(world.host, peer)]
+    assert found[-1] == "red"
+    with pytest.raises(Unavailable):
+        await links_of(world.host).get(peer, "whoami")
+
+
+async def test_a_chain_that_openssl_does_not_take_is_a_finding(world: Any) -> None:
+    peer = await keep(world, "https://127.0.0.1:1", chain_of=over_a_small_key)
+    found = {check.name: check.finding async for check in checks_of(world.host, peer)}
+    assert list(found)[-1] == "our key"
+    assert found["our key"].status == "red"
+    with pytest.raises(Unavailable):
+        await links_of(world.host).get(peer, "whoami")
 
 
 async def test_our_own_certificate_is_looked_at_first(world: Any) -> None:

@@ -327,6 +327,23 @@ async def test_a_new_url_made_while_the_old_one_is_being_redeemed_wins(
     assert await world.pool.fetchval(query) == 1
 
 
+async def test_a_url_taken_back_while_its_redemption_waits_for_the_grant_is_gone(world: Any) -> None:
+    offer = await world.offer()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with world.pool.transaction() as sql:
+        await sql.execute("SELECT FROM federation_grants FOR UPDATE")
+        redeeming = asyncio.create_task(redeem(Enrollment(world.host), token_of(offer)))
+        async with asyncio.timeout(10):
+            while not await world.pool.fetchval(waiting):  # noqa: ASYNC110 - the database sets no event
+                await asyncio.sleep(0.02)
+        await sql.execute("UPDATE federation_enrollment_tokens SET expires_at = clock_timestamp()")
+    with pytest.raises(Gone, match="taken back"):
+        await redeeming
+    assert await spent(world) == 0
+    assert await world.pool.fetchval("SELECT count(*) FROM federation_certificates") == 0
+    assert (await world.grants.show(offer.grant.id)).serial is None
+
+
 async def test_a_replay_of_a_url_whose_certificate_was_replaced_quarantines_nothing(world: Any) -> None:
     first = await world.offer()
     await redeem(Enrollment(world.host), token_of(first))

@@ -176,7 +176,9 @@ async def test_the_root_is_fetched_by_its_fingerprint_and_by_nothing_else(
     other = new_step_ca().authority.fingerprint
     with pytest.raises(Unavailable, match="HTTP 404"):
         await StepCA(host_of(url=step_ca.url, fingerprint=other)).root()
-    for sent in (step_ca.authority.root.decode(), "no PEM", None):
+    root = step_ca.authority.root.decode()
+    version_2 = ssl.PEM_cert_to_DER_cert(root).replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\1", 1)
+    for sent in (root, "no PEM", "é", None, ssl.DER_cert_to_PEM_cert(version_2)):
         body = json.dumps({"ca": sent}).encode()
         async with impostor(http("201 Created", body), context) as url:
             with pytest.raises(Unavailable, match="sends another root"):

@@ -137,9 +137,12 @@ def _table(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _copy(path: Path, to: Path) -> None:
-    """With its mode, at no moment more open, and through no link: a config may hold a password."""
+    """With its mode and owner, at no moment more open, and through no link: a config may hold a password."""
     to.touch(mode=0o600, exist_ok=False)
     shutil.copy2(path, to)
+    if os.geteuid() == 0:  # root may do this for a gateway that runs as another user
+        owner = path.stat()
+        os.chown(to, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _unused(path: Path) -> Path:

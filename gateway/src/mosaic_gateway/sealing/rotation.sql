@@ -19,7 +19,7 @@ FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 1
 
 -- name: stale
 SELECT {key} AS key, {column} AS sealed FROM {table}
-WHERE ({key} > $1 OR $1 IS NULL) AND substring({column} FROM 1 FOR $3) <> $2
+WHERE ({key} > $1 OR $1 IS NULL AND {key} IS NOT NULL) AND substring({column} FROM 1 FOR $3) <> $2
 ORDER BY {key} LIMIT $4
 
 -- name: swap

@@ -1,4 +1,4 @@
-"""Time that has passed, written down: lapsed grants become ``expired``; their tokens and counts are forgotten.
+"""Time that has passed, written down: lapsed grants and their certificates end, tokens and counts are forgotten.
 
 Nothing depends on it being done soon: the gate and the enrollment look at the clock themselves.
 """
@@ -25,6 +25,7 @@ def expiry_job(host: Host) -> Job:
 
     async def run(_: Mapping[str, Any]) -> None:
         await host.database.execute(_sql.expire)
+        await host.database.execute(_sql.certificates_end_expired)
         await host.database.execute(_sql.tokens_forget, _TOKENS_KEPT)
         await host.database.execute(_sql.rows_forget, datetime.now(UTC).date() - _COUNTS_KEPT)
 

@@ -95,9 +95,9 @@ class Gate:
         claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
         who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
         row = await self._host.database.fetchrow(_sql.admission, claims.grant_id)
-        named = row is not None and (row["serial"], row["subject_id"]) == (claims.serial, claims.subject_id)
-        if not named or row["key_sha256"] != claims.key_sha256:
-            raise _refused(_NO_KEY if named and not row["key_sha256"] else await self._why_not_of(claims))
+        shown = (claims.serial, claims.subject_id, claims.key_sha256)
+        if row is None or (row["serial"], row["subject_id"], row["key_sha256"] or claims.key_sha256) != shown:
+            raise _refused(await self._why_not_of(claims))
         who.peer = row["peer_name"]
         now = datetime.now(UTC)
         reasons = (
@@ -106,6 +106,7 @@ class Gate:
             (row["status"] == "quarantined", _TRIPPED),
             (row["status"] != "active", "the grant is not active"),
             (row["subject_disabled"], "the grant's subject is no longer a user here"),
+            (row["key_sha256"] is None, _NO_KEY),
             # TLS looks at these two only when a connection is made
             (claims.not_after <= now, "the certificate has expired"),
             (claims.not_before > now, "the certificate is not valid yet: the clocks differ"),

@@ -99,7 +99,7 @@ class Grants:
         if before.scope is None and not replace:
             raise Invalid(
                 f"this release cannot read the scope of grant {grant_id}",
-                remedy="give it a whole one, or revoke it",
+                remedy="`mosaic federation grant update --scope` gives it another, `grant revoke` takes it back",
             )
         built = build_scope(scope, self._host.rows, teams, base=None if replace else before.scope)
         text = built.model_dump_json()

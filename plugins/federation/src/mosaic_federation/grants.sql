@@ -94,6 +94,11 @@ VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING expires_at
 UPDATE federation_enrollment_tokens SET expires_at = now()
 WHERE grant_id = $1 AND consumed_at IS NULL AND expires_at > now()
 
+-- name: certificates_end_expired
+-- A grant that was made to end earlier has a certificate that lasts longer.
+UPDATE federation_certificates AS c SET ended_at = now() FROM federation_grants AS g
+WHERE g.id = c.grant_id AND g.status = 'expired' AND c.ended_at IS NULL AND c.not_after > now()
+
 -- name: tokens_forget
 DELETE FROM federation_enrollment_tokens AS t
 WHERE t.expires_at < now() - make_interval(days => $1)

@@ -90,7 +90,13 @@ class Links:
     def context(self, peer: Peer) -> ssl.SSLContext:
         """What shows our certificate to ``peer``, and believes its pinned authority alone.
 
-        Raises :class:`ConfigError` if the key cannot be opened.
+        Raises :class:`ConfigError` if the key cannot be opened, :class:`Unavailable` if OpenSSL takes none of it.
         """
         key = self._host.sealer.open(peer.sealed_key, place=peer.key_place)
-        return client_context(ca=peer.ca, chain=peer.chain, key=key)
+        try:
+            return client_context(ca=peer.ca, chain=peer.chain, key=key)
+        except ssl.SSLError as error:
+            raise Unavailable(
+                f"the certificates of peer {peer.name!r} cannot be used: {error.reason}",
+                remedy="its authority signs with keys that are too weak: ask its admin",
+            ) from None

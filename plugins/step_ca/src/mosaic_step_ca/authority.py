@@ -158,7 +158,7 @@ class StepCA:
             pem = (await client.get(f"/root/{self.fingerprint}")).json().get("ca")
         try:
             root = x509.load_pem_x509_certificate(str(pem).encode("ascii"))
-        except ValueError:
+        except UNREADABLE:
             root = None
         if root is None or sha256(root.public_bytes(Encoding.DER)).hexdigest() != self.fingerprint:
             raise Unavailable(

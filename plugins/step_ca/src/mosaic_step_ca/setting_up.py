@@ -37,7 +37,14 @@ async def set_up(host: Host, plan: Plan, directory: Path, root_directory: Path, 
     known = await known_provisioners(host.database)
     config = directory / "config" / "ca.json"
     if config.exists():
-        return await _the_same(host, config, set(known))
+        fingerprint = _root_beside(config, set(known))
+        # key ids alone prove nothing: the authority tells them to anyone
+        if fingerprint is None or await load_root(host.database, fingerprint) is None:
+            raise Conflict(
+                f"{directory} holds an authority whose keys this gateway does not have",
+                remedy="choose another directory; remove that one only if it was never used",
+            )
+        return SetUp(created=False, fingerprint=fingerprint)
     _may_have_new_keys(known, replace=replace)
     new = new_authority(plan)
     with written(new, directory, root_directory):
@@ -59,15 +66,12 @@ def _may_have_new_keys(known: Mapping[str, str], *, replace: bool) -> None:
         )
 
 
-async def _the_same(host: Host, config: Path, known: set[str]) -> SetUp:
+def _root_beside(config: Path, known: set[str]) -> str | None:
+    """Fingerprint of the root beside a ``ca.json``; None where that does not name our keys, or is none."""
     try:
-        same = bool(known) and known <= key_ids(config.read_bytes())
-        fingerprint = fingerprint_of((config.parent.parent / "certs" / "root_ca.crt").read_bytes())
+        named = key_ids(config.read_bytes())
+        if not known or not known <= named:
+            return None
+        return fingerprint_of((config.parent.parent / "certs" / "root_ca.crt").read_bytes())
     except (OSError, *UNREADABLE):
-        same, fingerprint = False, ""
-    if not same or await load_root(host.database, fingerprint) is None:
-        raise Conflict(
-            f"{config.parent.parent} holds an authority whose keys this gateway does not have",
-            remedy="choose another directory; remove that one only if it was never used",
-        )
-    return SetUp(created=False, fingerprint=fingerprint)
+        return None

@@ -65,5 +65,6 @@ def _clock(reply: Reply) -> timedelta:
 
 
 def _key_ids(provisioners: Any) -> set[str]:
-    keys = [each.get("key") for each in provisioners or () if isinstance(each, dict)]
+    told = provisioners if isinstance(provisioners, list) else []
+    keys = [each.get("key") for each in told if isinstance(each, dict)]
     return {str(key.get("kid")) for key in keys if isinstance(key, dict)}
