@@ -40,13 +40,15 @@ VECTORS = 0.3
 MEMORY = 64.0  # MB; the goal
 SETTINGS = ("shared_buffers=256MB", "max_wal_size=4GB", "wal_level=minimal", "max_wal_senders=0")
 TUNED = "-c maintenance_work_mem=16MB"  # its best, too: measured, as GIN is what it waits for
-_PROSE = " ".join(" ".join(text.split()) for text in topics.values())  # Python's own manual
+_MANUAL = " ".join(" ".join(text.split()) for text in topics.values())  # Python's own
+_PIECE = 8000  # characters: Postgres counts them from the start of a text, each time
+_PROSE = [_MANUAL[start : start + _PIECE] for start in range(0, len(_MANUAL) - _PIECE, _PIECE)]
 _TABLE = "CREATE TABLE embeddings (id bigint PRIMARY KEY, embedding vector(384) NOT NULL)"
 _DEFERRED = "SELECT indexdef FROM pg_indexes WHERE indexname = 'tasks_search_idx'"
 _SEED_TASKS = """
 WITH owner AS (INSERT INTO users (username) VALUES ('bench') RETURNING id)
 INSERT INTO tasks (title, body, owner_id, tags, created_at)
-SELECT 'Task ' || n, substr($2, 1 + (random() * (length($2) - 450))::int, 450), owner.id,
+SELECT 'Task ' || n, substr(($2::text[])[1 + n % cardinality($2)], 1 + (random() * 7500)::int, 450), owner.id,
        ARRAY['a', 'b' || n % 100], now() - n * interval '1 second'
 FROM owner, generate_series(1, $1::int) n
 """

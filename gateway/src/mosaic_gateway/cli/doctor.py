@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import time
@@ -59,6 +60,7 @@ def doctor(shell: Shell, as_json: bool, fix: bool, yes: bool, watch: float | Non
         raise click.UsageError("--fix asks first, and there is nobody to ask: add --yes")
     if shell.debug:
         log_to_stderr("debug")
+    stopped = _until_interrupted()
     while True:
         diagnosis, checked = _examined(shell)
         if fix and any(each.finding.fix for each in checked):
@@ -67,7 +69,20 @@ def doctor(shell: Shell, as_json: bool, fix: bool, yes: bool, watch: float | Non
         _print(diagnosis, as_json=as_json, watching=watch is not None)
         if watch is None:
             _leave(_EXIT[diagnosis.status])
-        time.sleep(watch)
+        if stopped.wait(watch):
+            raise KeyboardInterrupt
+
+
+def _until_interrupted() -> threading.Event:
+    """Python drops the exception of a Ctrl-C that comes within a destructor: watching would go on for ever."""
+    stopped = threading.Event()
+
+    def stop(*_: object) -> NoReturn:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    return stopped
 
 
 def _leave(code: int) -> NoReturn:
