@@ -199,7 +199,15 @@ async def test_the_password_is_in_no_command_line_output_or_file(
     assert tool.returncode == 0, err
     assert debian.password not in out + err + lines.decode()
     files = [path for root in (small.directory, debian.home) for path in root.rglob("*") if path.is_file()]
-    assert not [path for path in files if debian.password.encode() in path.read_bytes()]
+    assert len(files) > 1000
+    assert not [path for path in files if holds(path, debian.password)]
+
+
+def holds(path: Path, password: str) -> bool:
+    try:
+        return password.encode() in path.read_bytes()
+    except FileNotFoundError:  # a running Postgres makes and removes files all the time
+        return False
 
 
 async def test_a_wrong_password_says_so_without_it(small: Home, debian: Postgres) -> None:
