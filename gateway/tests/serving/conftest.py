@@ -24,7 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from quart import Quart, request
 
 from mosaic_gateway.serving import Endpoint, Limits, bind, serve
-from mosaic_hookspecs.types import TLS, Listener
+from mosaic_hookspecs.protocols import ServedListener
+from mosaic_hookspecs.types import TLS, Listener, ListenerLimits
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -37,6 +38,10 @@ class Certificate:
     pem: bytes
     key: bytes
     der: bytes
+
+    @property
+    def serial(self) -> str:
+        return f"{x509.load_der_x509_certificate(self.der).serial_number:x}"
 
 
 class Authority:
@@ -53,6 +58,16 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usages = [usage] if usage else [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         return self._sign(subject, key, days=days, extension=x509.ExtendedKeyUsage(usages))
+
+    def crl(self, *revoked: Certificate, ends: timedelta = timedelta(hours=1)) -> bytes:
+        """Its revocation list, DER, that is good until ``ends`` from now."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder(self._name, now - timedelta(hours=2), now + ends)
+        for each in revoked:
+            serial = x509.load_der_x509_certificate(each.der).serial_number
+            entry = x509.RevokedCertificateBuilder(serial, now - timedelta(hours=2)).build()
+            builder = builder.add_revoked_certificate(entry)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def _sign(self, subject: x509.Name, key: Any, *, days: int, extension: x509.ExtensionType) -> Certificate:
         now = datetime.now(UTC)
@@ -149,11 +164,17 @@ def site() -> Site:
     return made
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
     port: int
     stop: asyncio.Event
     task: asyncio.Task[None]
+    tls: TLS | None  # what a reload finds
+    listeners: dict[str, ServedListener]
+
+    @property
+    def listener(self) -> ServedListener:
+        return self.listeners["public"]
 
     async def stopped(self) -> float:
         """Stop; return how long that took, in seconds."""
@@ -166,25 +187,51 @@ class Served:
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
+@pytest.fixture(params=[True, False], ids=["fast", "stock"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    """Whether llhttp speaks HTTP/1.1, or h11: everything holds both ways."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def served() -> Serve:
+def served(fast: bool) -> Serve:
     """Serve an application on a free port for the duration of a ``async with``."""
 
     @asynccontextmanager
-    async def enter(app: Any, tls: TLS | None = None, **limits: Any) -> AsyncIterator[Served]:
+    async def enter(
+        app: Any,
+        tls: TLS | None = None,
+        *,
+        http2: bool = True,
+        spared: tuple[str, ...] = (),
+        own: ListenerLimits | None = None,
+        **limits: Any,
+    ) -> AsyncIterator[Served]:
         async def material() -> TLS:
-            assert tls is not None
-            return tls
+            assert server.tls is not None
+            return server.tls
 
-        listener = Listener("public", "127.0.0.1", 0, tls=material if tls else None)
-        socket = bind(listener)
-        stop = asyncio.Event()
-        limits = {"drain": 2.0} | limits
-        task = asyncio.create_task(
-            serve([Endpoint(listener, app, socket)], stop=stop, limits=Limits(**limits))
+        listener = Listener(
+            "public",
+            "127.0.0.1",
+            0,
+            tls=material if tls else None,
+            http2=http2,
+            limits=own or ListenerLimits(),
         )
+        socket = bind(listener)
+        stop, listeners = asyncio.Event(), dict[str, ServedListener]()
+        serving = serve(
+            [Endpoint(listener, app, socket, spared)],
+            stop=stop,
+            limits=Limits(**{"drain": 2.0} | limits),
+            served=listeners,
+            fast=fast,
+        )
+        task = asyncio.create_task(serving)
+        server = Served(socket.getsockname()[1], stop, task, tls, listeners)
         try:
-            yield Served(socket.getsockname()[1], stop, task)
+            yield server
         finally:
             stop.set()
             with contextlib.suppress(asyncio.CancelledError):

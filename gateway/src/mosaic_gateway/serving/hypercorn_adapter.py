@@ -29,6 +29,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 from hypercorn.typing import ConnectionState
 
+from mosaic_gateway.serving.fast import FastH1, SpeaksH2
 from mosaic_gateway.serving.limits import Limits
 
 log = logging.getLogger("mosaic.serving")
@@ -41,13 +42,17 @@ _RESETS = 100  # streams a client may cancel before half of all it asked for mus
 class Shared:
     """What the connections of one listener have in common."""
 
-    def __init__(self, app: Any, limits: Limits) -> None:
+    def __init__(self, app: Any, limits: Limits, *, http2: bool = True, fast: bool = True) -> None:
+        self.application = app
         self.app = ASGIWrapper(app)
+        self.fast = fast
         self.limits = limits
         self.context = WorkerContext(None)
         self.config = Config()
         self.config.h11_max_incomplete_size = limits.max_header_bytes
         self.config.h2_max_header_list_size = limits.max_header_bytes
+        self.config.h2_max_concurrent_streams = limits.max_streams
+        self.config.alpn_protocols = ["http/1.1", "h2"] if http2 else ["http/1.1"]
         self.config.keep_alive_max_requests = sys.maxsize  # on h2 reaching it loses answers under way
         self.config.include_server_header = False
         self.config.accesslog = None  # Hypercorn's copies os.environ for each request
@@ -86,7 +91,8 @@ class H1(H11Protocol):
             await self.send(RawData(data))
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
+        preface = (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0")
+        if preface and "h2" in self.config.alpn_protocols:
             raise H2ProtocolAssumedError(b"PRI * HTTP/2.0\r\n\r\n" + self.connection.trailing_data[0])
 
     async def _create_stream(self, request: h11.Request) -> None:
@@ -173,7 +179,7 @@ class Connection:
         self._tasks = TaskGroup(self._loop)
         self._tls = writer.get_extra_info("ssl_object")
         alpn = self._tls.selected_alpn_protocol() if self._tls else None
-        self._protocol: H1 | H2 = self._speak(H2 if alpn == "h2" else H1)
+        self._protocol = self._speak_h2() if alpn == "h2" else self._speak_h1()
         self._between_requests = False
         self._ending = False
         self._dropped = False
@@ -193,12 +199,17 @@ class Connection:
 
     def overdue(self, now: float) -> bool:
         """Whether the client let its time pass: to ask, to finish asking, or to take its answer."""
-        unsent = self._writer.transport.get_write_buffer_size()
+        transport = self._writer.transport
+        # asyncio's TLS transport fails here once it is dropped; one that is closing has its own deadline
+        unsent = 0 if transport.is_closing() else transport.get_write_buffer_size()
         if isinstance(self._protocol, H2):
             unsent += self._protocol.unsent
         if not unsent or unsent < self._unsent:
             self._moved_at = now
         self._unsent = unsent
+        if self._deadline == math.inf and self._reader.at_eof():
+            # Left without its answer, and the application did not look: it has as long as one that is told.
+            self._deadline = now + self._limits.read_timeout
         return now > min(self._deadline, self._moved_at + self._limits.read_timeout)
 
     def end(self) -> bool:
@@ -216,21 +227,53 @@ class Connection:
             self._writer.transport.abort()
         return True
 
+    def _speak_h1(self) -> H1 | H2 | FastH1:
+        shared = self._shared
+        if not shared.fast:
+            return self._speak(H1)
+        scope = {
+            "type": "http",
+            "asgi": {"spec_version": "2.1", "version": "3.0"},
+            "scheme": "https" if self._tls else "http",
+            "root_path": shared.config.root_path,
+            **self._ends,
+            "state": self._state,
+        }
+        return FastH1(
+            shared.application,
+            max_header_bytes=shared.limits.max_header_bytes,
+            http2="h2" in shared.config.alpn_protocols,
+            stopping=shared.context.terminated.is_set,
+            scope=scope,
+            read=self._pull,
+            send=self._send,
+        )
+
+    def _speak_h2(self) -> H1 | H2 | FastH1:
+        return self._speak(H2)
+
     def _speak(self, protocol: type[H1] | type[H2]) -> H1 | H2:
-        certificate = self._tls.getpeercert(binary_form=True) if self._tls else None
-        peer, ours = (self._writer.get_extra_info(name) for name in ("peername", "sockname"))
         shared = self._shared
         return protocol(
             shared.app,
             shared.config,
             shared.context,
             self._tasks,
-            ConnectionState({"client_certificate": certificate}),
+            ConnectionState(self._state),
             self._tls is not None,
-            peer and peer[:2],
-            ours and ours[:2],
+            self._ends["client"],
+            self._ends["server"],
             self._send,
         )
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return {"client_certificate": self._tls.getpeercert(binary_form=True) if self._tls else None}
+
+    @property
+    def _ends(self) -> dict[str, Any]:
+        peer, ours = (self._writer.get_extra_info(name) for name in ("peername", "sockname"))
+        return {"client": peer and peer[:2], "server": ours and ours[:2]}
 
     async def _converse(self) -> None:
         try:
@@ -252,10 +295,13 @@ class Connection:
         while data := await self._receive():
             if self._ending:
                 continue
-            if self._between_requests and isinstance(self._protocol, H1):
+            if self._between_requests and not isinstance(self._protocol, H2):
                 self._between_requests = False
                 self._deadline = self._loop.time() + self._limits.read_timeout
             await self._feed(data)
+            if self._between_requests and isinstance(self._protocol, FastH1) and self._protocol.begun:
+                self._between_requests = False  # it came while the last one was answered
+                self._deadline = self._loop.time() + self._limits.read_timeout
             if isinstance(self._protocol, H1) and not self.idle and not self._ending:
                 owing = self._protocol.unfinished
                 self._deadline = self._loop.time() + self._limits.read_timeout if owing else math.inf
@@ -266,11 +312,21 @@ class Connection:
         except OSError:  # reset, or a TLS error: an end like any other
             return b""
 
+    async def _pull(self) -> bytes:
+        """More from the client, for an application that waits for it in this very task."""
+        owing = self._protocol.unfinished
+        self._deadline = self._loop.time() + self._limits.read_timeout if owing else math.inf
+        try:
+            return await self._receive()
+        finally:
+            if not self.idle and not self._ending:
+                self._deadline = math.inf
+
     async def _feed(self, data: bytes) -> None:
         try:
             await self._protocol.handle(RawData(data))
-        except H2ProtocolAssumedError as preface:
-            self._protocol = self._speak(H2)
+        except (H2ProtocolAssumedError, SpeaksH2) as preface:
+            self._protocol = self._speak_h2()
             await self._protocol.initiate()
             await self._protocol.handle(RawData(preface.data))
 
