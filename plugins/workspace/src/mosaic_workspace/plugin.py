@@ -8,8 +8,11 @@ from mosaic_hookspecs.types import MigrationSet, Resource
 
 @hookimpl
 def mosaic_migrations() -> list[MigrationSet]:
-    """The tables."""
-    return [MigrationSet("workspace", "mosaic_workspace.sql")]
+    """The tables, and where pgvector is wanted their vectors."""
+    return [
+        MigrationSet("workspace", "mosaic_workspace.sql"),
+        MigrationSet("workspace_vectors", "mosaic_workspace.vectors", needs_vector=True),
+    ]
 
 
 @hookimpl

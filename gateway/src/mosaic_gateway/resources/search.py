@@ -1,0 +1,155 @@
+"""Search: the best of the visible rows, by their words, by their meaning, or by both, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
+
+from mosaic_gateway.config.model import Language
+from mosaic_gateway.resources.page import MAX_BYTES
+from mosaic_gateway.resources.peers import Reads
+from mosaic_gateway.resources.read import capped, look
+from mosaic_gateway.resources.search_query import MODES, Mode, ceiling, parse_search
+from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.visibility import Sight
+from mosaic_hookspecs.errors import Malformed
+from mosaic_hookspecs.protocols import Embedder
+from mosaic_hookspecs.sql import load_queries
+from mosaic_hookspecs.types import Answer, GrantView, Viewer
+
+_sql = load_queries("mosaic_gateway.resources", "search.sql")
+_RANKED = 5000  # rows, the newest: ranking every match of a very common word would take seconds
+_EXACT = 5000  # rows that a viewer sees, up to which all of their vectors are compared
+# Of a title all is shown, of a longer text what is around the words; and no more is looked through, in characters.
+_TITLE = {"most": 500, "how": "HighlightAll=true"}
+_BODY = {"most": 20_000, "how": "MaxFragments=2, MinWords=8, MaxWords=24"}
+_STORED: Language = "english"  # what search_vector is made with
+
+
+@dataclass(frozen=True, slots=True)
+class Searching:
+    """What searches of this gateway have beside the rows: a language, and perhaps vectors."""
+
+    language: Language = "english"
+    embedder: Embedder | None = None
+    vectors: frozenset[str] = frozenset()  # resources that have a table of them
+
+    def modes(self, table: Table) -> tuple[Mode, ...]:
+        """Ways to search what is shown. The vector of a row also tells of hidden columns' text: not then."""
+        there = table.name in self.vectors and table.search == table.resource.search
+        return MODES if there and self.embedder else MODES[:1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Everything the text of the statement depends on, and nothing else."""
+
+    table: Table
+    sight: Sight
+    mode: Mode
+    language: Language
+    highlight: bool
+    ceiling: int
+    similarity: float
+    at: int  # number of the first of the search's own parameters
+
+
+async def search_rows(
+    database: Reads, searching: Searching, table: Table, viewer: Viewer, params: Mapping[str, str]
+) -> Answer:
+    """The best visible matches. Raises :class:`NotFound` and :class:`Malformed`."""
+    values: list[object] = []
+    table, sight = look(table, viewer, values)
+    if not table.search:
+        raise Malformed(f"{table.name} has no text to search.", remedy="use filters instead")
+    search = parse_search(params, modes=searching.modes(table), language=searching.language)
+    limit, at = capped(viewer, search.limit), len(values) + 1
+    values += [search.words, search.prefixes, limit, _subject(viewer)]
+    similarity = 0.0
+    if search.mode != "text" and searching.embedder:
+        similarity = searching.embedder.similarity
+        [vector] = await searching.embedder.embed([search.given], kind="query")
+        values.append(vector_text(vector))
+    shape = _Shape(
+        table, sight, search.mode, search.language, search.highlight, ceiling(limit), similarity, at
+    )
+    [row] = await database.fetch(_statement(shape), *values)
+    return Answer(f'{{"items":[{row["items"]}]}}'.encode(), row["found"])
+
+
+def vector_text(vector: Sequence[float]) -> str:
+    """Return a vector as pgvector reads it."""
+    return f"[{','.join(map(repr, map(float, vector)))}]"
+
+
+def text_vector(table: Table, language: Language, row: str = "r.") -> str:
+    """The text-search vector of a row. The stored one also knows the words of hidden columns.
+
+    One that is not stored is made from the text of each row the viewer sees, unless `mosaic index language` has
+    made an index of this very expression.
+    """
+    if table.search == table.resource.search and language == _STORED:
+        return f"{row}search_vector"
+    return " || ".join(
+        f"setweight(to_tsvector('{language}', coalesce(left({row}\"{name}\", 100000), '')), '{weight}')"
+        for name, weight in zip(table.resource.search, "A" + "B" * len(table.resource.search), strict=False)
+        if name in table.search
+    )
+
+
+def _subject(viewer: Viewer) -> UUID:
+    return viewer.subject_id if isinstance(viewer, GrantView) else viewer.id
+
+
+@lru_cache(maxsize=512)
+def _statement(shape: _Shape) -> str:
+    table, sight, at = shape.table, shape.sight, shape.at
+    pieces: dict[str, object] = {
+        "table": table.name,
+        "language": shape.language,
+        "item": table.item,
+        "raw": table.raw,
+        "weight": table.weight,
+        "budget": MAX_BYTES,
+        "visible": sight.predicate,
+        "keys": "r.created_at, r.id" if table.newest_first else "r.id",
+        "order": "r.created_at DESC, r.id DESC" if table.newest_first else "r.id",
+        "text_vector": text_vector(table, shape.language),
+        "ceiling": shape.ceiling,
+        "ranked": _RANKED,
+        "exact": _EXACT,
+        "similarity": shape.similarity,
+        "words": f"${at}",
+        "prefixes": f"${at + 1}",
+        "limit": f"${at + 2}",
+        "subject": f"${at + 3}",
+        "embedding": f"${at + 4}",
+    }
+    own = f"SELECT q.subject FROM q WHERE {'true' if sight.personal else 'false'}"  # noqa: S608 - nothing from outside
+    pieces["places"] = " UNION ALL ".join(filter(None, (sight.teams, own)))
+    pieces["ways"] = " UNION ALL ".join(_ways(sight, pieces))
+    pieces["text"] = _sql.text.format(**pieces)
+    pieces["vector"] = _sql.vector.format(**pieces)
+    pieces["hybrid"] = _sql.hybrid.format(**pieces)
+    pieces["found"] = pieces[shape.mode]
+    pieces["highlights"] = _highlights(shape) if shape.highlight else ""
+    text: str = _sql.search.format(**pieces)
+    return text if shape.mode == "text" else _sql.with_settings.format(statement=text)
+
+
+def _ways(sight: Sight, pieces: Mapping[str, object]) -> list[str]:
+    """The ids of what the viewer sees: each way walks its own index."""
+    more = {"shown": sight.shown, "personal": sight.personal, "teams": sight.teams}
+    ways = (sight.personal and _sql.personal_way, sight.teams and _sql.team_way)
+    return [way.format(**pieces, **more) for way in ways if way]
+
+
+def _highlights(shape: _Shape) -> str:
+    title = shape.table.resource.search[0]
+    columns = (
+        _sql.highlight.format(language=shape.language, column=name, **(_TITLE if name == title else _BODY))
+        for name in shape.table.search
+    )
+    return f", (SELECT row_to_json(h) FROM (SELECT {', '.join(columns)}) h) AS highlights"  # noqa: S608 - names are identifiers

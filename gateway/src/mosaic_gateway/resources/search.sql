@@ -1,0 +1,83 @@
+-- Braces are filled with pieces made from registered identifiers and numbered parameters, never with values.
+-- However a row was found, it goes out only through {visible} in this statement.
+
+-- name: search
+WITH q AS MATERIALIZED (
+    SELECT search_query('{language}', {words}::text, {prefixes}::text[]) AS query, {subject}::uuid AS subject
+)
+SELECT coalesce(string_agg(p.item, ','), '') AS items, count(*) AS found
+FROM (
+    SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}, r.rank{highlights}) i) AS item
+    FROM (
+        SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
+        FROM (SELECT {raw}, f.rank FROM ({found}) f JOIN "{table}" r ON r.id = f.id WHERE {visible}) r
+        WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
+        ORDER BY r.rank DESC, {order} LIMIT {limit}::bigint
+    ) r
+    WHERE r.n = 1 OR r.bytes <= {budget}
+    ORDER BY r.n
+) p
+
+-- name: text
+SELECT {keys}, ts_rank(r.words, (SELECT query FROM q)) AS rank
+FROM (
+    SELECT {keys}, {text_vector} AS words
+    FROM (
+        SELECT r.* FROM "{table}" r
+        WHERE ARRAY[coalesce(r.team_id, r.owner_id)] && ARRAY({places})  -- as much as the index knows of {visible}
+          AND ({text_vector}) @@ (SELECT query FROM q)
+        OFFSET 0  -- a fence: else all rows might be looked at that are in any team
+    ) r
+    WHERE {visible}
+    ORDER BY {order} LIMIT {ranked}
+) r
+ORDER BY rank DESC, {order} LIMIT {ceiling}
+
+-- name: vector
+WITH few AS MATERIALIZED (SELECT {keys} FROM ({ways}) r LIMIT {exact} + 1),
+     many AS MATERIALIZED (SELECT count(*) > {exact} AS yes FROM few)
+SELECT {keys}, 1 - r.distance AS rank
+FROM (
+    (
+        -- All that the viewer sees: exact. Through the index few rows among many would be missed.
+        SELECT {keys}, v.distance FROM few r CROSS JOIN LATERAL (
+            SELECT v.embedding <=> {embedding}::text::vector AS distance FROM "{table}_vectors" v
+            WHERE v.id = r.id AND v.embedding IS NOT NULL OFFSET 0  -- a fence: else all vectors might be read
+        ) v
+        WHERE NOT (SELECT yes FROM many)
+        ORDER BY v.distance, r.id LIMIT {ceiling}
+    ) UNION ALL (
+        SELECT {keys}, v.embedding <=> {embedding}::text::vector AS distance
+        FROM "{table}_vectors" v JOIN "{table}" r ON r.id = v.id
+        WHERE (SELECT yes FROM many) AND {visible}
+        ORDER BY v.embedding <=> {embedding}::text::vector LIMIT {ceiling}
+    )
+) r
+WHERE 1 - r.distance >= {similarity}
+
+-- name: hybrid
+-- Reciprocal rank fusion, with the constant of the paper (Cormack, Clarke, Büttcher, SIGIR 2009).
+SELECT {keys}, sum(1.0 / (60 + r.place))::float8 AS rank
+FROM (
+    SELECT {keys}, row_number() OVER (ORDER BY r.rank DESC, {order}) AS place FROM ({text}) r
+    UNION ALL
+    SELECT {keys}, row_number() OVER (ORDER BY r.rank DESC, {order}) AS place FROM ({vector}) r
+) r
+GROUP BY {keys}
+
+-- name: personal_way
+SELECT {keys} FROM "{table}" r WHERE {personal} AND {shown}
+
+-- name: team_way
+SELECT {keys} FROM ({teams}) t JOIN "{table}" r ON r.team_id = t.team_id WHERE {shown}
+
+-- name: highlight
+ts_headline('{language}', translate(left(r."{column}", {most}), E'\x02\x03', ''), (SELECT query FROM q),
+            E'StartSel=\x02, StopSel=\x03, {how}') AS "{column}"
+
+-- name: with_settings
+-- For this statement alone: how far the index is followed. The inside waits for the settings.
+SELECT found.*
+FROM (SELECT set_config('hnsw.ef_search', '100', true) || set_config('hnsw.iterative_scan', 'strict_order', true) AS done
+      OFFSET 0) s
+CROSS JOIN LATERAL (SELECT f.* FROM ({statement}) f WHERE s.done IS NOT NULL OFFSET 0) found

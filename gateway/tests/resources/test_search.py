@@ -1,0 +1,136 @@
+"""Search by words: languages, prefixes, highlights, and what it costs whom."""
+
+from __future__ import annotations
+
+import json
+import re
+from uuid import uuid4
+
+import pytest
+
+from mosaic_gateway.config.model import Language
+from mosaic_gateway.resources import ResourceRows, Searching
+from mosaic_gateway.resources.search_index import language_index
+from mosaic_gateway.resources.search_query import LANGUAGES
+from mosaic_hookspecs.errors import Malformed
+from mosaic_hookspecs.scope import Scope
+from mosaic_hookspecs.types import GrantView
+
+
+def grant(user, *columns) -> GrantView:
+    scope = Scope(resources=("things",), include_personal=True, fields={"things": columns})
+    return GrantView(uuid4(), user.id, scope)
+
+
+@pytest.fixture
+def found(rows):
+    """Search things, and return their titles, the best first."""
+
+    async def found(viewer, q, /, **params: str) -> list[str]:
+        answer = await rows.search(viewer, "things", {"q": q} | params)
+        return [item["title"] for item in json.loads(answer.body)["items"]]
+
+    return found
+
+
+async def test_every_language_named_is_one_of_postgres(pool):
+    known = {row["cfgname"] for row in await pool.fetch("SELECT cfgname FROM pg_ts_config")}
+    assert set(LANGUAGES) <= known
+
+
+async def test_the_language_decides_which_forms_of_a_word_are_one(found, add, ada):
+    await add(ada, title="Die Katzen der Nachbarn")
+    assert await found(ada, "Katze") == []
+    assert await found(ada, "Katze", lang="german") == ["Die Katzen der Nachbarn"]
+    assert await found(ada, "die", lang="german") == []  # a stop word
+    assert await found(ada, "die", lang="simple") == ["Die Katzen der Nachbarn"]
+
+
+async def test_a_gateway_has_a_language(rows, pool, add, ada):
+    german = ResourceRows(pool, [rows.resource("things")], lambda: [b"k"], None, Searching("german"))
+    await add(ada, title="Die Katzen der Nachbarn")
+    assert (await german.search(ada, "things", {"q": "Katze"})).rows == 1
+    assert (await german.search(ada, "things", {"q": "Katze", "lang": "english"})).rows == 0
+
+
+@pytest.mark.parametrize(("q", "expected"), [
+    ("app*", ["apple", "application"]), ("appl* -application", ["apple"]), ("-app*", ["pear", "the theatre"]),
+    ("app* or pears", ["apple", "application", "pear"]), ("applications*", ["application"]),
+    ("the*", ["the theatre"]), ('"the thea*"', ["the theatre"]), ("app* " * 60, ["apple", "application"]),
+    ("*", []), ("**", []), ("app*le", []), ("a-p*", []), ("ĝ*", []), ("²*", []),
+])  # fmt: skip
+async def test_a_star_stands_for_the_rest_of_a_word(found, add, ada, q, expected):
+    for title in ("apple", "application", "pear", "the theatre"):
+        await add(ada, title=title)
+    assert sorted(await found(ada, q)) == expected
+
+
+async def test_highlights_show_where_the_words_are_and_nothing_else(rows, add, ada):
+    await add(
+        ada, title="a \x02plum\x03 <b>", body=f"Long ago {'there was ' * 40} one plum in the plums' garden."
+    )
+    answer = await rows.search(ada, "things", {"q": "plum", "highlight": "true"})
+    [item] = json.loads(answer.body)["items"]
+    assert set(item["highlights"]) == {"title", "body"}
+    assert item["highlights"]["title"] == "a \x02plum\x03 <b>"  # what was in the text is not taken for a mark
+    assert re.findall("\x02(.*?)\x03", item["highlights"]["body"]) == ["plum", "plums"]
+    assert len(item["highlights"]["body"]) < 400
+    narrow = await rows.search(grant(ada, "title"), "things", {"q": "plum", "highlight": "true"})
+    [item] = json.loads(narrow.body)["items"]
+    assert set(item["highlights"]) == {"title"}
+    plain = await rows.search(ada, "things", {"q": "plum", "highlight": "false"})
+    assert "highlights" not in json.loads(plain.body)["items"][0]
+
+
+async def test_equal_ranks_stay_in_order_and_are_cut_at_the_limit(found, add, ada):
+    for number in range(9):
+        await add(ada, title=f"plum {number}")
+    newest_first = [f"plum {number}" for number in reversed(range(9))]
+    assert await found(ada, "plum") == newest_first
+    assert await found(ada, "plum", limit="4") == newest_first[:4]
+
+
+@pytest.mark.parametrize(("params", "where"), [
+    ({"mode": "vector"}, "mode"), ({"mode": "hybrid"}, "mode"), ({"mode": ""}, "mode"), ({"mode": "x\0"}, "mode"),
+    ({"lang": "klingon"}, "lang"), ({"lang": "english'"}, "lang"), ({"highlight": "1"}, "highlight"),
+    ({"language": "german"}, "language"), ({"sort": "id"}, "sort"),
+])  # fmt: skip
+async def test_a_wrong_parameter_is_named(rows, ada, params, where):
+    with pytest.raises(Malformed) as caught:
+        await rows.search(ada, "things", {"q": "plum"} | params)
+    assert [fault.where for fault in caught.value.faults] == [where]
+
+
+@pytest.mark.parametrize("language", ["english", "german"])
+async def test_an_index_finds_the_rows_of_the_viewer_among_all_matches(
+    rows, pool, ada, bob, language: Language
+):
+    """So a search costs by what one may see: it reads none of bob's thousand rows, though each would match."""
+    if language != "english":
+        await pool.execute(language_index(rows.resource("things"), language))
+    await pool.execute(
+        "INSERT INTO things (owner_id, title, body, kind, tags, extra)"
+        " SELECT $1, 'plum ' || n, '', 'a', '{}', '{}' FROM generate_series(1, 1000) n",
+        bob.id,
+    )
+    await pool.execute(
+        "INSERT INTO things (owner_id, title, body, kind, tags, extra) VALUES ($1, 'plum', '', 'a', '{}', '{}')",
+        ada.id,
+    )
+    await pool.execute("VACUUM ANALYZE things")  # what waits beside a GIN index goes in
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    class Listening:
+        async def fetch(self, query, *args):
+            asked.append((query, args))
+            return await pool.fetch(query, *args)
+
+    listening = ResourceRows(Listening(), [rows.resource("things")], lambda: [b"k"])
+    assert (await listening.search(ada, "things", {"q": "plum", "lang": language})).rows == 1
+    [(query, args)] = asked
+    async with pool.transaction() as queries:
+        await queries.execute("SET LOCAL enable_seqscan = off")
+        plan = await queries.fetch(f"EXPLAIN (ANALYZE, TIMING off) {query}", *args)
+    text = "\n".join(row[0] for row in plan)
+    index = "things_search_idx" if language == "english" else "things_german_idx"
+    assert re.search(rf"Bitmap Index Scan on {index} .*actual rows=1 ", text), text

@@ -1,0 +1,1 @@
+"""Vectors of tasks and notes, where pgvector is wanted."""
