@@ -85,7 +85,8 @@ async def test_vectors_are_stored_in_the_page_indexed_and_deleted_with_their_row
     page = await connection.fetchval(
         "INSERT INTO pages (title, owner_id) VALUES ('a', $1) RETURNING id", user
     )
-    await connection.execute("INSERT INTO pages_vectors VALUES ($1, '[1,0,0]')", page)
+    assert await connection.fetchval("SELECT id FROM pages_vectors WHERE embedding IS NULL") == page
+    await connection.execute("UPDATE pages_vectors SET embedding = '[1,0,0]'")
     assert await connection.fetchval("SELECT embedding <=> '[0,1,0]' FROM pages_vectors") == 1.0
     await connection.execute("DELETE FROM pages")
     assert await connection.fetchval("SELECT count(*) FROM pages_vectors") == 0
@@ -99,8 +100,38 @@ async def test_the_largest_vector_that_can_be_indexed_fits_into_a_page(connectio
         "INSERT INTO pages (title, owner_id) VALUES ('a', $1) RETURNING id", user
     )
     await connection.execute(
-        "INSERT INTO pages_vectors VALUES ($1, $2::text::vector)", page, str([0.5] * 2000)
+        "UPDATE pages_vectors SET embedding = $2::text::vector WHERE id = $1", page, str([0.5] * 2000)
     )
+
+
+async def test_a_row_waits_for_a_vector_when_it_is_new_or_its_text_has_changed(connection: Any) -> None:
+    await migrate(connection, [CORE], vector=True)
+    await connection.execute(PAGES)
+    user = await connection.fetchval("INSERT INTO users (username) VALUES ('lead') RETURNING id")
+    insert = "INSERT INTO pages (title, owner_id) VALUES ($1, $2)"
+    await connection.execute(insert, "before", user)
+    await connection.execute("SELECT make_vectors('pages', 3)")
+    await connection.execute(insert, "after", user)
+    waiting = (
+        "SELECT title FROM pages JOIN pages_vectors USING (id) WHERE embedding IS NULL ORDER BY title DESC"
+    )
+
+    async def wait() -> list[str]:
+        return [row["title"] for row in await connection.fetch(waiting)]
+
+    assert await wait() == ["before", "after"]
+    await connection.execute("UPDATE pages_vectors SET embedding = '[1,0,0]'")
+    await connection.execute("UPDATE pages SET title = title, version = version + 1")
+    assert await wait() == []
+    await connection.execute("UPDATE pages SET title = 'the after' WHERE title = 'after'")
+    assert await wait() == ["the after"]
+
+
+async def test_only_what_has_text_to_search_gets_vectors(connection: Any) -> None:
+    await migrate(connection, [CORE], vector=True)
+    await connection.execute("CREATE TABLE beds (title text); SELECT make_resource('beds')")
+    with pytest.raises(asyncpg.RaiseError, match="without search columns"):
+        await connection.execute("SELECT make_vectors('beds', 3)")
 
 
 async def test_more_dimensions_than_an_index_takes_are_refused(connection: Any) -> None:

@@ -21,14 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.grants import Grants
 from mosaic_federation.keys import new_key, signing_request
-from mosaic_federation.listener import peer_routes
+from mosaic_federation.listener import peer_mount
 from mosaic_federation.scopes import read_scope
 from mosaic_gateway.boot import open_gateway
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.http import listener_app
 from mosaic_hookspecs.errors import Invalid
-from mosaic_hookspecs.types import Mount
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
 PRIVATE = "confidential figures"  # text of a column that is not shared
@@ -135,7 +134,7 @@ async def gateway(config: Path) -> AsyncIterator[Gateway]:
             token, csr=signing_request(new_key()), name="home", request_id="r"
         )
         leaf = x509.load_pem_x509_certificate(issued["chain"].encode()).public_bytes(Encoding.DER)
-        app = listener_app("federation", [Mount("federation", peer_routes(host))], max_body_bytes=65_536)
+        app = listener_app("federation", [peer_mount(host)], max_body_bytes=65_536)
         yield Gateway(host, app.test_client(), leaf, offer.grant.id, task, note)
 
 

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
-from mosaic_hookspecs.types import Resource
+from mosaic_hookspecs.types import GrantView, Resource
 
 TABLES = """
 CREATE TABLE things (
@@ -25,6 +25,12 @@ CREATE TABLE plain (title text NOT NULL);
 SELECT make_resource('plain');
 CREATE TABLE secrets (title text NOT NULL);
 SELECT make_resource('secrets', '{title}');
+"""
+
+GRANTS = """
+CREATE TABLE grants_on_record (id uuid PRIMARY KEY, subject uuid NOT NULL, scope jsonb NOT NULL);
+CREATE OR REPLACE FUNCTION granted(grant_id uuid) RETURNS TABLE (subject uuid, scope jsonb)
+LANGUAGE sql STABLE AS 'SELECT g.subject, g.scope FROM grants_on_record g WHERE g.id = grant_id';
 """
 
 
@@ -52,6 +58,11 @@ class Plain(BaseModel):
     title: str
 
 
+@pytest.fixture(scope="session")
+def tables():
+    return TABLES
+
+
 @pytest.fixture
 async def pool(pool):
     await pool.execute(TABLES)
@@ -63,14 +74,47 @@ def identities(pool):
     return Identities(pool)
 
 
+RESOURCES = [
+    Resource("things", Thing, "Things", search=("title", "body")),
+    Resource("plain", Plain, "Plain things"),
+    Resource("secrets", Plain, "Never shared", search=("title",), federable=False),
+]
+
+
+@pytest.fixture
+def resources():
+    return RESOURCES
+
+
 @pytest.fixture
 def rows(pool):
-    resources = [
-        Resource("things", Thing, "Things", search=("title", "body")),
-        Resource("plain", Plain, "Plain things"),
-        Resource("secrets", Plain, "Never shared", search=("title",), federable=False),
-    ]
-    return ResourceRows(pool, resources, lambda: [b"k" * 32])
+    """The first wall alone: grants, too, are answered as the owner of the tables, who sees all rows."""
+    return ResourceRows(pool, RESOURCES, lambda: [b"k" * 32], pool)
+
+
+@pytest.fixture
+async def peers(pool, behind_wall):
+    """Connections behind the second wall, which knows the grants of ``record``."""
+    await pool.execute(GRANTS)
+    async with behind_wall(RESOURCES) as peers:
+        yield peers
+
+
+@pytest.fixture
+def both(pool, peers):
+    """Both walls, as in a gateway."""
+    return ResourceRows(pool, RESOURCES, lambda: [b"k" * 32], peers)
+
+
+@pytest.fixture
+def record(pool):
+    """Put grants on record, as the federation plugin would."""
+
+    async def record(*views: GrantView) -> None:
+        values = [(view.grant_id, view.subject_id, view.scope.model_dump_json()) for view in views]
+        await pool.executemany("INSERT INTO grants_on_record VALUES ($1, $2, $3::text::jsonb)", values)
+
+    return record
 
 
 @pytest.fixture

@@ -189,9 +189,15 @@ async def test_an_unknown_resource_is_not_found_at_every_door(rows, ada):
     assert rows.names() == ("things", "plain", "secrets")
 
 
+WAITS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
 async def test_a_deadlock_with_another_change_is_a_conflict_to_try_again(rows, pool, add, ada):
     row = await add(ada, external_id="m")
     async with pool.transaction() as other:
+        await other.execute("SET LOCAL deadlock_timeout = '1min'")  # the change is the one to find it
         await other.execute(
             "INSERT INTO things (owner_id, title, body, kind, tags, extra, external_id)"
             " VALUES ($1, 't', '', 'a', '{}', '{}', 'b')", ada.id,
@@ -199,9 +205,8 @@ async def test_a_deadlock_with_another_change_is_a_conflict_to_try_again(rows, p
         change = asyncio.create_task(
             rows.update(ada, "things", row["id"], b'{"external_id": "b"}', if_match=None)
         )
-        await asyncio.sleep(
-            0.3
-        )  # it now holds the row m and waits for b; less than Postgres' deadlock_timeout
+        while not await other.fetchval(WAITS):  # noqa: ASYNC110 - the database sets no event
+            await asyncio.sleep(0.01)
         await other.execute("UPDATE things SET title = 'u' WHERE external_id = 'm'")
     with pytest.raises(Conflict, match="met another change"):
         await change

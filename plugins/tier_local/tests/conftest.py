@@ -70,11 +70,11 @@ class Holder:
 
     def leave(self) -> int:
         self.process.stdin.close()
-        return self.process.wait(40)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def postgres_pid() -> Callable[[Path], int | None]:
 
 @pytest.fixture
 def eventually() -> Callable[..., object]:
-    async def wait(condition: Callable[[], object], within: float = 10) -> object:
+    async def wait(condition: Callable[[], object], within: float = 60) -> object:
         deadline = time.monotonic() + within
         while not (value := condition()):
             assert time.monotonic() < deadline, "it never happened"

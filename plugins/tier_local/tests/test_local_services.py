@@ -103,7 +103,7 @@ async def test_nothing_is_kept_while_others_cannot_be_heard(
             await pool.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
             )
-            assert await asyncio.wait_for(anext(heard), 2) is None
+            assert await asyncio.wait_for(anext(heard), 30) is None
             source.value = b"two"
             assert await cache.get("a", source.load, ttl=60) == b"two"
 
@@ -112,9 +112,9 @@ async def test_nothing_is_kept_while_others_cannot_be_heard(
                 await cache.get("b", source.load, ttl=60)
                 return source.asked == before
 
-            await until(kept_again, within=5)
+            await until(kept_again)
             await cache.publish("news", "back")
-            while (message := await asyncio.wait_for(anext(heard), 2)) is None:
+            while (message := await asyncio.wait_for(anext(heard), 30)) is None:
                 pass
             assert message == "back"
 
@@ -122,7 +122,7 @@ async def test_nothing_is_kept_while_others_cannot_be_heard(
 async def test_a_limiter_forgets_who_asked_longest_ago_when_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mosaic_tier_local.limiter._MOST", 10)
+    monkeypatch.setattr("mosaic_hookspecs.gcra._MOST", 10)
     limiter, rate = MemoryLimiter(), Rate("few", limit=1, period=60)
     assert (await limiter.take("first", rate)).allowed
     for number in range(10):

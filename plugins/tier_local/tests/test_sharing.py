@@ -29,7 +29,7 @@ async def test_commands_started_at_once_on_an_empty_directory_share_one_postgres
     assert postgres_pid(person.data_dir)
     for command in commands:
         command.process.stdin.close()
-    assert [command.process.wait(40) for command in commands] == [0, 0, 0, 0]
+    assert [command.process.wait(60) for command in commands] == [0, 0, 0, 0]
     assert postgres_pid(person.data_dir) is None
 
 
@@ -77,7 +77,7 @@ async def test_the_owner_waits_for_those_who_joined(hold, data_dir, postgres_pid
         await asyncio.sleep(0.5)
         assert await conn.fetchval("SELECT 1") == 1
     assert joined.leave() == 0
-    assert owner.process.wait(10) == 0
+    assert owner.process.wait(60) == 0
     assert postgres_pid(data_dir) is None
 
 

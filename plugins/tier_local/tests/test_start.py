@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.types import StorageTarget
-from mosaic_tier_local import server
+from mosaic_tier_local import cluster, server
 from mosaic_tier_local.plugin import mosaic_settings, mosaic_storages, mosaic_tiers
 from mosaic_tier_local.settings import Settings
 from mosaic_tier_local.storage import EmbeddedStorage
@@ -50,6 +50,25 @@ async def test_data_is_there_after_a_warm_start(storage, connected):
         await conn.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS x")
     async with storage.open(serving=False) as location, connected(location) as conn:
         assert await conn.fetchval("SELECT count(*) FROM mosaic.t") == 1000
+
+
+async def test_a_cluster_of_release_0_1_is_given_the_role_that_peers_are_answered_as(
+    storage, connected, monkeypatch
+):
+    asked = (
+        "SELECT pg_has_role('gateway_peer', 'MEMBER') AND NOT rolcanlogin AND NOT rolsuper AND NOT rolbypassrls"
+        " FROM pg_roles WHERE rolname = 'gateway_peer'"
+    )
+    with monkeypatch.context() as before:
+        before.setattr(cluster, "BOOTSTRAP", cluster.BOOTSTRAP.replace(cluster.PEERS, ""))
+        async with storage.open(serving=True) as location, connected(location) as conn:
+            assert await conn.fetchval(asked) is None
+    for _first_then_after_a_crash_before_the_marker in range(2):
+        [marker] = storage._data_dir.glob(f"*/{cluster.PEERS_MARKER}")
+        marker.unlink()
+        async with storage.open(serving=True) as location, connected(location) as conn:
+            assert await conn.fetchval(asked)
+            assert await conn.fetchval("SELECT proleakproof FROM pg_proc WHERE proname = 'ts_match_vq'")
 
 
 @pytest.mark.parametrize("loop", [(), ("--uvloop",)], ids=["asyncio", "uvloop"])

@@ -34,8 +34,7 @@ def context(viewer: Viewer, resource: str, sort: str, filters: list[tuple[str, s
 
 def seal(key: bytes, belongs_to: bytes, position: Position) -> str:
     """Return the cursor as text fit for a URL."""
-    payload = json.dumps([position.value, position.id]).encode()
-    return base64.urlsafe_b64encode(_mac(key, belongs_to, payload) + payload).decode().rstrip("=")
+    return sign(key, belongs_to, json.dumps([position.value, position.id]).encode())
 
 
 def unseal(keys: Sequence[bytes], belongs_to: bytes, cursor: str) -> Position:
@@ -43,6 +42,17 @@ def unseal(keys: Sequence[bytes], belongs_to: bytes, cursor: str) -> Position:
 
     Raises :class:`Malformed` for a cursor that is not this request's own.
     """
+    value, row_id = json.loads(verify(keys, belongs_to, cursor))
+    return Position(value, row_id)
+
+
+def sign(key: bytes, belongs_to: bytes, payload: bytes) -> str:
+    """Return the payload as text that :func:`verify` knows again. It can be read by whoever has it."""
+    return base64.urlsafe_b64encode(_mac(key, belongs_to, payload) + payload).decode().rstrip("=")
+
+
+def verify(keys: Sequence[bytes], belongs_to: bytes, cursor: str) -> bytes:
+    """Return what any of the keys signed, for this request. Raises :class:`Malformed` for anything else."""
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
     except ValueError:
@@ -50,8 +60,7 @@ def unseal(keys: Sequence[bytes], belongs_to: bytes, cursor: str) -> Position:
     mac, payload = raw[:_MAC], raw[_MAC:]
     if not any(hmac.compare_digest(mac, _mac(key, belongs_to, payload)) for key in keys):
         raise _foreign()
-    value, row_id = json.loads(payload)
-    return Position(value, row_id)
+    return payload
 
 
 def _mac(key: bytes, belongs_to: bytes, payload: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from mosaic_gateway.resources.visibility import visible
 from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.protocols import Database
 from mosaic_hookspecs.scope import Scope, like_credentials
-from mosaic_hookspecs.types import Explanation, GrantView, Viewer
+from mosaic_hookspecs.types import Explanation, GrantView, Survey, Viewer
 
 
 async def explain_row(database: Database, table: Table, viewer: Viewer, row_id: str) -> Explanation:
@@ -32,6 +32,17 @@ async def explain_row(database: Database, table: Table, viewer: Viewer, row_id: 
     reasons = _subject_reasons(row, "the grant's subject" if granted else "the user")
     further = _scope_reasons(table, viewer.scope, row, values[0]) if isinstance(viewer, GrantView) else ()
     return Explanation(row["visible"], (*reasons, *further))
+
+
+async def survey_rows(database: Database, table: Table, viewer: Viewer, ids: Collection[str]) -> Survey:
+    """Count what the visibility rule shows, and which of the ids, as hex SHA-256, are among it."""
+    values: list[object] = [list(ids)]
+    try:
+        sight = visible(viewer, table.resource, "r", values)
+    except NotFound:
+        return Survey(0, frozenset())
+    [row] = await database.fetch(fill("survey", table, sight), *values)
+    return Survey(row["rows"], frozenset(row["known"]))
 
 
 def _closed(table: Table, scope: Scope) -> str:

@@ -18,7 +18,6 @@ MAX_LIMIT = 200  # rows
 DEFAULT_LIMIT = 50
 MAX_CHOICES = 100  # values of one ``field.in``
 MAX_FILTERS = 100
-MAX_WORDS = 500  # characters of a search; Postgres takes 2,046 bytes in one word
 DEFAULT_SORT = "-created_at"
 _COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -65,7 +64,7 @@ def parse(table: Table, params: Mapping[str, str]) -> Query:
         raise Malformed(f"A list takes at most {MAX_FILTERS} filters.", remedy="ask for less at once")
     filters = [_filter(table, name, text, faults) for name, text in given]
     query = Query(
-        limit=_limit(params, faults),
+        limit=read_limit(params, faults),
         cursor=params.get("cursor"),
         sort=_sort(table, params.get("sort", default_sort(table)), faults),
         filters=tuple(each for each in filters if each is not None),
@@ -73,18 +72,6 @@ def parse(table: Table, params: Mapping[str, str]) -> Query:
     )
     refuse(faults)
     return query
-
-
-def parse_search(params: Mapping[str, str]) -> tuple[str, int]:
-    """Read the parameters ``q`` and ``limit`` of a search. Raises :class:`Malformed` with every fault."""
-    faults = [_unknown(name, ("q", "limit")) for name in params if name not in {"q", "limit"}]
-    limit, words = _limit(params, faults), params.get("q", "")
-    if not words.strip() or len(words) > MAX_WORDS:
-        faults.append(Fault("q", f"expected the words to look for, at most {MAX_WORDS} characters"))
-    elif trouble := problem(words):
-        faults.append(Fault("q", trouble))
-    refuse(faults)
-    return words, limit
 
 
 def default_sort(table: Table) -> str:
@@ -99,7 +86,8 @@ def refuse(faults: list[Fault]) -> None:
         raise Malformed(f"Wrong query parameters: {names}.", faults=faults)
 
 
-def _limit(params: Mapping[str, str], faults: list[Fault]) -> int:
+def read_limit(params: Mapping[str, str], faults: list[Fault]) -> int:
+    """Read how many rows are asked for."""
     text = params.get("limit", str(DEFAULT_LIMIT))
     if text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT:  # noqa: PLR2004
         return int(text)
@@ -120,7 +108,7 @@ def _filter(table: Table, parameter: str, text: str, faults: list[Fault]) -> Fil
     name, _, operator = parameter.partition(".")
     column = table.columns.get(name)
     if column is None or column.sql_type is None or operator not in operators(column):
-        faults.append(_unknown(parameter, _parameters(table)))
+        faults.append(unknown(parameter, _parameters(table)))
         return None
     try:
         return _condition(column, operator, text)
@@ -173,7 +161,8 @@ def _parameters(table: Table) -> list[str]:
     return ["limit", "cursor", "sort", *filters]
 
 
-def _unknown(parameter: str, known: tuple[str, ...] | list[str]) -> Fault:
+def unknown(parameter: str, known: tuple[str, ...] | list[str]) -> Fault:
+    """A parameter that there is none of, and the nearest that there is."""
     where = parameter[:80].encode(errors="backslashreplace").decode()
     return Fault(where, f"unknown parameter; {_hint(parameter, known)}")
 

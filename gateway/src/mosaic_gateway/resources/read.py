@@ -1,4 +1,4 @@
-"""Reads: a list page, a search, one row, an export. Postgres filters, sorts, caps and builds the JSON."""
+"""Reads: a list page, one row, an export. Postgres filters, sorts, caps and builds the JSON."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from uuid import UUID
 
 from mosaic_gateway.resources import cursor
 from mosaic_gateway.resources.cursor import Position
-from mosaic_gateway.resources.page import MAX_BYTES, page, page_sql
-from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse, parse_search
+from mosaic_gateway.resources.page import page, page_sql
+from mosaic_gateway.resources.peers import Reads
+from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse
 from mosaic_gateway.resources.table import Table, shown
 from mosaic_gateway.resources.visibility import Sight, visible
-from mosaic_hookspecs.errors import Malformed, NotFound
-from mosaic_hookspecs.protocols import Database
+from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Answer, GrantView, Viewer
 
 _sql = load_queries("mosaic_gateway.resources", "rows.sql")
-_RANKED = 5000  # rows: ranking every match of a very common word would take seconds
 
 
 async def list_rows(
-    database: Database,
+    database: Reads,
     keys: Callable[[], Sequence[bytes]],
     table: Table,
     viewer: Viewer,
@@ -44,19 +43,7 @@ async def list_rows(
     return Answer(f'{{"items":[{items}],"next_cursor":"{follow}"}}'.encode(), kept)
 
 
-async def search_rows(database: Database, table: Table, viewer: Viewer, params: Mapping[str, str]) -> Answer:
-    """The best visible matches. Raises :class:`NotFound` and :class:`Malformed`."""
-    values: list[object] = []
-    table, sight = look(table, viewer, values)
-    if not table.search:
-        raise Malformed(f"{table.name} has no text to search.", remedy="use filters instead")
-    words, limit = parse_search(params)
-    sql = _search(table, sight, len(values) + 1)
-    [row] = await database.fetch(sql, *values, words, capped(viewer, limit))
-    return Answer(f'{{"items":[{row["items"]}]}}'.encode(), row["found"])
-
-
-async def get_row(database: Database, table: Table, viewer: Viewer, row_id: str) -> Answer:
+async def get_row(database: Reads, table: Table, viewer: Viewer, row_id: str) -> Answer:
     """One visible row. Raises :class:`NotFound`."""
     values: list[object] = [uuid_of(table, row_id)]
     table, sight = look(table, viewer, values)
@@ -66,7 +53,7 @@ async def get_row(database: Database, table: Table, viewer: Viewer, row_id: str)
     return Answer(row["item"].encode(), 1, row["version"] if "version" in table.columns else None)
 
 
-async def export_rows(database: Database, table: Table, viewer: Viewer) -> AsyncIterator[bytes]:
+async def export_rows(database: Reads, table: Table, viewer: Viewer) -> AsyncIterator[bytes]:
     """Every visible row as a JSON object, oldest first (or by id), fetched a page at a time."""
     position, limit = None, capped(viewer, MAX_LIMIT)
     while True:
@@ -117,21 +104,3 @@ def fill(name: str, table: Table, sight: Sight) -> str:
 def json_fields(table: Table) -> str:
     """Return the SELECT list of the model's fields alone, as they go into JSON."""
     return ", ".join(table.columns[name].json_sql for name in (*table.fields, "external_id"))
-
-
-@lru_cache(maxsize=256)
-def _search(table: Table, sight: Sight, at: int) -> str:
-    text: str = _sql.search
-    return text.format(
-        table=table.name,
-        item=table.item,
-        raw=table.raw,
-        weight=table.weight,
-        budget=MAX_BYTES,
-        visible=sight.predicate,
-        vector=table.vector,
-        order="r.created_at DESC, r.id DESC" if table.newest_first else "r.id",
-        words=f"${at}::text",
-        ranked=_RANKED,
-        limit=f"${at + 1}::bigint",
-    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from uuid import UUID
 
-from mosaic_gateway.resources import bulk, explain, read, write
+from mosaic_gateway.resources import bulk, explain, read, search, write
+from mosaic_gateway.resources.peers import AsGrant, Reads
+from mosaic_gateway.resources.search import Searching
+from mosaic_gateway.resources.search_query import Mode
 from mosaic_gateway.resources.table import Table
 from mosaic_gateway.resources.visibility import unknown_resource
 from mosaic_hookspecs.errors import Fault
 from mosaic_hookspecs.protocols import Database
-from mosaic_hookspecs.types import Answer, Explanation, Resource, User, Viewer
+from mosaic_hookspecs.types import Answer, Explanation, GrantView, Resource, Survey, User, Viewer
 
 Faults = list[Fault]  # named here, for inside the class ``list`` is a method
 
@@ -22,9 +25,16 @@ class ResourceRows:
     """
 
     def __init__(
-        self, database: Database, resources: Sequence[Resource], cursor_keys: Callable[[], Sequence[bytes]]
+        self,
+        database: Database,
+        resources: Sequence[Resource],
+        cursor_keys: Callable[[], Sequence[bytes]],
+        peers: Reads | None = None,
+        searching: Searching | None = None,
     ) -> None:
         self._db = database
+        self._searching = searching or Searching()
+        self._peers = peers  # behind the second wall; None: it does not stand, and no grant is answered
         self._tables = {resource.name: Table(resource) for resource in resources}
         self._cursor_keys = cursor_keys  # as of now; the first one signs
 
@@ -36,21 +46,33 @@ class ResourceRows:
         """Return a registered resource."""
         return self._table(name).resource
 
+    def modes(self, name: str, viewer: Viewer | None = None) -> tuple[Mode, ...]:
+        """Ways in which a resource can be searched, by users or by this viewer. Raises :class:`NotFound`."""
+        table = self._table(name)
+        return self._searching.modes(read.look(table, viewer, [])[0] if viewer else table)
+
     async def list(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return one page: limit, cursor, sort and filters. Raises :class:`Malformed`."""
-        return await read.list_rows(self._db, self._cursor_keys, self._table(resource), viewer, params)
+        return await read.list_rows(
+            self._for(viewer), self._cursor_keys, self._table(resource), viewer, params
+        )
 
     async def search(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return the best matches of ``q``, at most ``limit``. Raises :class:`Malformed`."""
-        return await read.search_rows(self._db, self._table(resource), viewer, params)
+        database, table = self._for(viewer), self._table(resource)
+        return await search.search_rows(database, self._searching, table, viewer, params)
 
     async def get(self, viewer: Viewer, resource: str, row_id: str) -> Answer:
         """Return one row. Raises :class:`NotFound`."""
-        return await read.get_row(self._db, self._table(resource), viewer, row_id)
+        return await read.get_row(self._for(viewer), self._table(resource), viewer, row_id)
 
     async def explain(self, viewer: Viewer, resource: str, row_id: str) -> Explanation:
         """Say why ``viewer`` sees a row or not. For operators: it tells of rows the viewer cannot see."""
         return await explain.explain_row(self._db, self._table(resource), viewer, row_id)
+
+    async def survey(self, viewer: Viewer, resource: str, ids: Collection[str]) -> Survey:
+        """Count what ``viewer`` would see, and which of these ids (hex SHA-256) are among it. For operators."""
+        return await explain.survey_rows(self._db, self._table(resource), viewer, ids)
 
     async def create(self, viewer: User, resource: str, body: bytes) -> Answer:
         """Add a row. Raises :class:`Malformed`, :class:`Invalid` and :class:`Conflict`."""
@@ -88,7 +110,11 @@ class ResourceRows:
 
     def export(self, viewer: Viewer, resource: str) -> AsyncIterator[bytes]:
         """Yield every visible row as one JSON object, oldest first."""
-        return read.export_rows(self._db, self._table(resource), viewer)
+        return read.export_rows(self._for(viewer), self._table(resource), viewer)
+
+    def _for(self, viewer: Viewer) -> Reads:
+        """What the viewer is answered through. Raises :class:`Unavailable` where no grant is answered."""
+        return AsGrant(self._peers, viewer.grant_id) if isinstance(viewer, GrantView) else self._db
 
     def _table(self, name: str) -> Table:
         table = self._tables.get(name)

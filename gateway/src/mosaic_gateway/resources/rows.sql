@@ -37,31 +37,13 @@ FROM (
 WHERE r.n = 1 OR r.bytes <= {budget}
 ORDER BY r.n;
 
--- name: search
-SELECT coalesce(string_agg(p.item, ','), '') AS items, count(*) AS found
-FROM (
-    SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}, r.rank) i) AS item
-    FROM (
-        SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
-        FROM (
-            SELECT c.*, ts_rank(c.search_vector, q.query) AS rank
-            FROM (SELECT websearch_to_tsquery('english', {words}) AS query) q
-            CROSS JOIN LATERAL (
-                SELECT {raw}, {vector} AS search_vector FROM "{table}" r
-                WHERE ({vector}) @@ q.query AND {visible}
-                ORDER BY {order} LIMIT {ranked}
-            ) c
-        ) r
-        WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
-        ORDER BY r.rank DESC, {order} LIMIT {limit}
-    ) r
-    WHERE r.n = 1 OR r.bytes <= {budget}
-    ORDER BY r.n
-) p;
-
 -- name: get
 SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) i) AS item, r.version
 FROM "{table}" r WHERE r.id = $1 AND {visible};
+
+-- name: survey
+SELECT count(*) AS rows, coalesce(array_agg(v.hash) FILTER (WHERE v.hash = ANY($1::text[])), '{{}}') AS known
+FROM (SELECT encode(sha256(convert_to(r.id::text, 'UTF8')), 'hex') AS hash FROM "{table}" r WHERE {visible}) v;
 
 -- name: facts
 SELECT r.owner_id = $2 AS own, r.team_id, r.version,

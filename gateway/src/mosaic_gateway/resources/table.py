@@ -16,7 +16,7 @@ from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import Resource
 
 #: Names with a meaning of their own in a request or an answer.
-RESERVED = frozenset({"limit", "cursor", "sort", "q", "rank"})
+RESERVED = frozenset({"limit", "cursor", "sort", "q", "rank", "highlights", "sources", "source", "resource", "timeout"})
 #: A sort value travels in the cursor, hence in a URL: longer texts cannot be sorted by. In characters.
 MAX_SORT_TEXT = 1000
 
@@ -75,17 +75,6 @@ class Table:
         self.newest_first = (
             "created_at" in self.columns
         )  # else by id: the order must tell of no hidden column
-
-    @property
-    def vector(self) -> str:
-        """The text-search vector of row ``r``. The stored one also knows the words of hidden columns."""
-        if self.search == self.resource.search:
-            return "r.search_vector"
-        return " || ".join(
-            f"setweight(to_tsvector('english', coalesce(left(r.\"{name}\", 100000), '')), '{weight}')"
-            for name, weight in zip(self.resource.search, "A" + "B" * len(self.resource.search), strict=False)
-            if name in self.search
-        )
 
 
 @lru_cache(maxsize=256)

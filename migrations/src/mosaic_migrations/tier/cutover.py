@@ -13,6 +13,7 @@ from mosaic_migrations.tier.sides import INCOMING, LIVE, Progress, Route, sql, t
 from mosaic_migrations.tier.staging import (
     CONSTRAINTS,
     FOREIGN_KEYS,
+    PARTITIONS,
     TRIGGERS,
     is_replaceable,
     put_back,
@@ -33,7 +34,7 @@ async def finish(
     Raises :class:`Unavailable` if a table differs, :class:`Conflict` if someone else began to use the target.
     """
     _refuse_differences(checked)
-    for phase in (CONSTRAINTS, FOREIGN_KEYS):
+    for phase in (CONSTRAINTS, PARTITIONS, FOREIGN_KEYS):
         for step in await read_steps(target, phase):
             await put_back(target, step)
     by_rows = sorted(checked, key=lambda each: each.target.rows)

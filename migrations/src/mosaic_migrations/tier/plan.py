@@ -96,7 +96,7 @@ async def check_source(source: asyncpg.Connection, sets: Sequence[MigrationSet])
         )
     if odd := await source.fetchval(sql.uncopyable, LIVE):
         raise ConfigError(
-            f"partitioned, foreign or materialized, so not copied: {', '.join(odd)}",
+            f"foreign or materialized, so not copied: {', '.join(odd)}",
             remedy="make plain tables of them first",
         )
     await refuse_users(source, "source")

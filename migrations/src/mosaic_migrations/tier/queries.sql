@@ -42,12 +42,21 @@ SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace($1)
 
 -- name: uncopyable
 SELECT array_agg(relname::text) FROM pg_class
-WHERE relnamespace = to_regnamespace($1) AND relkind NOT IN ('r', 'i', 'S', 'v', 'c', 't')
+WHERE relnamespace = to_regnamespace($1) AND relkind NOT IN ('r', 'i', 'S', 'v', 'c', 't', 'p', 'I')
 
 -- name: tables
-SELECT relname AS name, pg_table_size(oid) AS bytes,
-       pg_relation_size(oid) / current_setting('block_size')::int AS pages
-FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' ORDER BY relname
+-- Those that hold rows. Of a partition, what makes it one, and its triggers.
+SELECT c.relname AS name, pg_table_size(c.oid) AS bytes,
+       pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
+       p.relname AS parent, pg_get_expr(c.relpartbound, c.oid) AS bound,
+       CASE WHEN c.relispartition THEN ARRAY(
+           SELECT pg_get_triggerdef(t.oid, true) FROM pg_trigger t
+           WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname)
+       END AS triggers
+FROM pg_class c
+LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND c.relispartition
+LEFT JOIN pg_class p ON p.oid = i.inhparent
+WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' ORDER BY c.relname
 
 -- name: columns
 -- Types whose hash tells every value from every other go in as they are. Enums, domains, arrays, ranges and
@@ -157,13 +166,13 @@ SELECT coalesce(string_agg(line, E'\n' ORDER BY line COLLATE "C"), '') FROM (
 
 -- name: later
 -- What is taken off before the rows come in, and how it is put back: 1 indexes, 2 the constraints on them,
--- 3 foreign keys, 4 triggers.
+-- 3 foreign keys, 4 triggers, 5 partitions: apart, each is a table like others. Their whole has no rows itself.
 SELECT phase, relation, method, take_off, put_back FROM (
     SELECT 1 AS phase, c.relname AS relation, 'btree' AS method, NULL AS take_off,
            pg_get_indexdef(i.indexrelid) AS put_back
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u')
-    WHERE c.relnamespace = to_regnamespace($1)
+    WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'
     UNION ALL
     SELECT 1, c.relname, am.amname, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
@@ -183,15 +192,21 @@ SELECT phase, relation, method, take_off, put_back FROM (
                   || CASE WHEN condeferrable AND contype IN ('p', 'u') THEN ' DEFERRABLE' ELSE '' END
                   || CASE WHEN condeferred AND contype IN ('p', 'u') THEN ' INITIALLY DEFERRED' ELSE '' END)
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-    WHERE connamespace = to_regnamespace($1) AND contype IN ('p', 'u', 'x', 'f')
+    WHERE connamespace = to_regnamespace($1) AND contype IN ('p', 'u', 'x', 'f') AND c.relkind = 'r'
     UNION ALL
     SELECT 4, c.relname, NULL, format('ALTER TABLE %s DISABLE TRIGGER %I', t.tgrelid::regclass, t.tgname),
            format('ALTER TABLE %s ENABLE %s TRIGGER %I', t.tgrelid::regclass,
                   CASE t.tgenabled WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' ELSE '' END, t.tgname)
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE c.relnamespace = to_regnamespace($1) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+    UNION ALL
+    SELECT 5, c.relname, NULL, format('ALTER TABLE %s DETACH PARTITION %s', i.inhparent::regclass, c.oid::regclass),
+           format('ALTER TABLE %s ATTACH PARTITION %s %s', i.inhparent::regclass, c.oid::regclass,
+                  pg_get_expr(c.relpartbound, c.oid))
+    FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid
+    WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND c.relispartition
 ) AS each
-ORDER BY phase DESC, put_back  -- foreign keys come off before the keys they point to
+ORDER BY phase DESC, put_back  -- partitions come apart first, and foreign keys off before the keys they point to
 
 -- name: set_sequence
 SELECT setval(to_regclass($1), $2, $3)

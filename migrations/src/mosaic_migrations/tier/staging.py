@@ -20,7 +20,7 @@ from mosaic_migrations.tier.tables import Digest, Table, quoted, read_tables
 # A part is what is committed, and at most copied anew, at once. Small, so that no worker waits long for the last
 # one; but not too many of them, for the memory of this process.
 PART_BYTES = 8 * 1024 * 1024  # of a table with its TOAST
-INDEXES, CONSTRAINTS, FOREIGN_KEYS, TRIGGERS = 1, 2, 3, 4  # phases of the steps
+INDEXES, CONSTRAINTS, FOREIGN_KEYS, TRIGGERS, PARTITIONS = 1, 2, 3, 4, 5  # phases of the steps
 GIN_MEMORY = "16MB"  # measured: with more, its tree of words no longer fits the processor's caches
 MOST_PARTS = 1000  # of one table
 
@@ -76,6 +76,7 @@ async def prepare(
     await migrate(target, route.sets, vector=route.vector, schema=INCOMING)
     parts = [part for table in tables.values() for part in _cut(table)]
     async with target.transaction():
+        await _make_partitions(target, tables)
         _check_same(tables, await read_tables(target, INCOMING))
         structure = await target.fetchval(sql.structure, INCOMING)
         await _strip(target)
@@ -89,6 +90,23 @@ def _cut(table: Table) -> list[Part]:
     step = max(1, table.pages * PART_BYTES // max(table.bytes, 1), table.pages // MOST_PARTS)
     starts = list(range(0, max(table.pages, 1), step))
     return [Part(table.name, a, b) for a, b in zip(starts, [*starts[1:], None], strict=True)]
+
+
+async def _make_partitions(target: asyncpg.Connection, source: Mapping[str, Table]) -> None:
+    """Divide tables as the source does: partitions are made and dropped as time goes by, not by migrations."""
+    made = await read_tables(target, INCOMING)
+    for name, table in list(made.items()):
+        if table.partition and (name not in source or source[name].partition != table.partition):
+            await target.execute(f"DROP TABLE {quoted(INCOMING, name)}")
+            del made[name]
+    for name, table in source.items():
+        if table.partition and name not in made:
+            whole = quoted(INCOMING, table.partition.of)
+            await target.execute(
+                f"CREATE TABLE {quoted(INCOMING, name)} PARTITION OF {whole} {table.partition.bound}"
+            )
+            for trigger in table.partition.triggers:
+                await target.execute(trigger)
 
 
 def _check_same(source: Mapping[str, Table], target: Mapping[str, Table]) -> None:

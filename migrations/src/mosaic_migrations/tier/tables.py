@@ -27,6 +27,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """What makes a table a part of another: ``FOR VALUES …``."""
+
+    of: str
+    bound: str
+    triggers: tuple[str, ...]  # statements, without the name of a schema
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of one side."""
 
@@ -34,6 +43,7 @@ class Table:
     bytes: int  # with TOAST, without indexes
     pages: int
     columns: tuple[Column, ...]
+    partition: Partition | None = None
 
     @property
     def format(self) -> str:
@@ -72,9 +82,15 @@ async def read_tables(connection: asyncpg.Connection, schema: str) -> dict[str, 
         column = Column(row["name"], row["type"], row["hashed"], row["only_text"])
         columns.setdefault(row["table_name"], []).append(column)
     return {
-        row["name"]: Table(row["name"], row["bytes"], row["pages"], tuple(columns.get(row["name"], ())))
+        row["name"]: Table(
+            row["name"], row["bytes"], row["pages"], tuple(columns.get(row["name"], ())), _partition(row)
+        )
         for row in await connection.fetch(sql.tables, schema)
     }
+
+
+def _partition(row: asyncpg.Record) -> Partition | None:
+    return row["parent"] and Partition(row["parent"], row["bound"], tuple(row["triggers"]))
 
 
 def quoted(*names: str) -> str:

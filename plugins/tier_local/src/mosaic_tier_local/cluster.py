@@ -17,9 +17,13 @@ from mosaic_tier_local.account import Account, own_account
 from mosaic_tier_local.binaries import MAJOR, run
 
 ROLE = "gateway"
+PEER_ROLE = "gateway_peer"  # what peers are answered as: the core's migration 0004_peers says why
 DATABASE = "mosaic"
 HERE = "/proc/self/cwd"
 MARKER = "mosaic-cluster"
+PEERS_MARKER = "mosaic-cluster-peers"  # there once the cluster has what PEERS makes
+
+VECTOR_MARKER = "mosaic-cluster-vector"  # there once its database has pgvector
 
 INITDB = (
     *("-D", HERE, "--username=postgres", "--encoding=UTF8", "--auth=reject", "--text-search-config=english"),
@@ -27,12 +31,22 @@ INITDB = (
     *("--lc-time=C", "--no-sync", "--no-instructions"),
 )
 
+#: The role that rows are shown to peers as, and the permission to search an index before row-level security is
+#: asked: it is for superusers to say that ``@@`` and ``&&`` give nothing away.
+PEERS = f"""\
+CREATE ROLE {PEER_ROLE} NOLOGIN
+GRANT {PEER_ROLE} TO {ROLE}
+ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) LEAKPROOF
+ALTER FUNCTION pg_catalog.arrayoverlap(anyarray, anyarray) LEAKPROOF
+"""
+
 #: Run in single-user mode, one statement a line: the superuser can never connect, not even for this.
 #: The schema comes into the new database by its template, so that one run is enough.
 BOOTSTRAP = f"""\
 CREATE ROLE {ROLE} LOGIN
 ALTER ROLE {ROLE} SET search_path = mosaic, public
 CREATE SCHEMA mosaic AUTHORIZATION {ROLE}
+{PEERS}\
 CREATE DATABASE {DATABASE} OWNER {ROLE}
 DROP SCHEMA mosaic
 """
@@ -91,9 +105,9 @@ async def _create(cluster: Path, account: Account, binaries: Path) -> None:
         staging.mkdir(mode=0o700)
         os.chown(staging, account.uid, account.gid)
         await _step(account.command(binaries / "initdb", *INITDB), staging)
-        single = account.command(binaries / "postgres", "--single", "-F", "-D", HERE, "template1")
-        await _step(single, staging, stdin=BOOTSTRAP)
-        _replace(staging / MARKER, "made by mosaic-tier-local\n", account)
+        await _step(_single(account, binaries, "template1", "-F"), staging, stdin=BOOTSTRAP)
+        for marker in (MARKER, PEERS_MARKER):
+            _replace(staging / marker, "made by mosaic-tier-local\n", account)
         await _step(account.command("sync", "--file-system", "."), staging)
         staging.rename(cluster)
     except BaseException:
@@ -101,10 +115,38 @@ async def _create(cluster: Path, account: Account, binaries: Path) -> None:
         raise
 
 
-async def _step(argv: list[str], staging: Path, *, stdin: str = "") -> None:
+def lacks_peers(cluster: Path) -> bool:
+    """Whether it was made by release 0.1, and not mended since."""
+    return not (cluster / PEERS_MARKER).is_file()
+
+
+async def add_peers(cluster: Path, account: Account, binaries: Path) -> None:
+    """Give a cluster of release 0.1 what :data:`PEERS` makes. No Postgres may run on it."""
+    await _step(_single(account, binaries, DATABASE), cluster, stdin=PEERS, again=True)
+    _replace(cluster / PEERS_MARKER, "made by mosaic-tier-local\n", account)
+
+
+def lacks_vector(cluster: Path) -> bool:
+    """Whether pgvector was never wanted here."""
+    return not (cluster / VECTOR_MARKER).is_file()
+
+
+async def add_vector(cluster: Path, account: Account, binaries: Path) -> None:
+    """Create pgvector, which only a superuser may. No Postgres may run on the cluster."""
+    await _step(_single(account, binaries, DATABASE), cluster, stdin="CREATE EXTENSION vector\n", again=True)
+    _replace(cluster / VECTOR_MARKER, "made by mosaic-tier-local\n", account)
+
+
+def _single(account: Account, binaries: Path, database: str, *options: str) -> list[str]:
+    return account.command(binaries / "postgres", "--single", *options, "-D", HERE, database)
+
+
+async def _step(argv: list[str], staging: Path, *, stdin: str = "", again: bool = False) -> None:
     outcome = await run(argv, cwd=staging, stdin=stdin)
     lines = outcome.output.strip().splitlines() or [f"exit status {outcome.status}"]
     wrong = [line for line in lines if re.search(r"error:|ERROR:|FATAL:|PANIC:", line)]
+    if again:  # a run that was cut short may have done a part
+        wrong = [line for line in wrong if not line.endswith("already exists")]
     if outcome.status == 0 and not wrong:  # single-user mode goes on after an error and exits with 0
         return
     full = [line for line in lines if os.strerror(errno.ENOSPC) in line]

@@ -20,7 +20,15 @@ from mosaic_hookspecs.errors import ConfigError, Unavailable
 from mosaic_hookspecs.types import DatabaseLocation, StorageTarget
 from mosaic_tier_local.account import own_account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
-from mosaic_tier_local.cluster import DATABASE, ROLE, prepare
+from mosaic_tier_local.cluster import (
+    DATABASE,
+    ROLE,
+    add_peers,
+    add_vector,
+    lacks_peers,
+    lacks_vector,
+    prepare,
+)
 from mosaic_tier_local.locks import FileLock, becomes_true
 from mosaic_tier_local.server import PORT, Server, postmaster, running
 from mosaic_tier_local.settings import Settings
@@ -42,6 +50,7 @@ class EmbeddedStorage:
             _check_target(target)
         self._data_dir = data_dir
         self._settings = settings
+        self._vector = bool(target and target.enable_vector)
 
     @asynccontextmanager
     async def open(self, *, serving: bool) -> AsyncIterator[DatabaseLocation]:
@@ -77,7 +86,14 @@ class EmbeddedStorage:
         binaries = await binaries_for(account)
         await prepare(cluster, account, binaries)
         log, alive = self._data_dir / "postgres.log", self._data_dir / "postgres-alive.lock"
-        return Server(cluster, account, binaries, log, alive)
+        server = Server(cluster, account, binaries, log, alive)
+        if lacks_peers(cluster):
+            await server.stop()  # one whose gateway is dead
+            await add_peers(cluster, account, binaries)
+        if self._vector and lacks_vector(cluster):
+            await server.stop()
+            await add_vector(cluster, account, binaries)
+        return server
 
 
 def _check_target(target: StorageTarget) -> None:
@@ -86,11 +102,6 @@ def _check_target(target: StorageTarget) -> None:
         raise ConfigError(
             "storage: the embedded Postgres takes neither url nor password_file",
             remedy="take them out of the config, or use the tier standalone with that Postgres",
-        )
-    if target.enable_vector:
-        raise ConfigError(
-            "storage.enable_vector: the embedded Postgres lets no superuser in, who could create pgvector",
-            remedy="take it out of the config, or use the tier standalone with a Postgres of yours",
         )
 
 
