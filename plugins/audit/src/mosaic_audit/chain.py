@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,12 @@ from uuid import UUID, uuid4
 from mosaic_hookspecs.types import AuditEvent
 
 START = bytes(32)  # what the first row of a stream follows
-_KEYS = ("stream", "seq", "at", *(field.name for field in fields(AuditEvent)))
+_SAID = tuple(field.name for field in fields(AuditEvent))
+_KEYS = frozenset({"stream", "seq", "at", *_SAID})
+# What release 0.2 added, and what it is where an older row does not say it: such a row is hashed without it.
+ADDED = {"trace_id": "", "direction": "answered"}
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Entry:
     """One row to be, with its place in the chain."""
 
     seq: int
+    at: datetime
     payload: str
     prev: bytes
     hash: bytes
@@ -33,6 +39,7 @@ class Chain:
     stream: UUID
     seq: int = 0
     head: bytes = START
+    at: datetime = _LONG_AGO
 
     @classmethod
     def new(cls) -> Chain:
@@ -40,25 +47,37 @@ class Chain:
         return cls(uuid4())
 
     def append(self, event: AuditEvent, at: datetime) -> Entry:
-        """The row that comes next. The chain itself moves only by :meth:`after`, once the row is stored."""
-        seq = self.seq + 1
-        payload = canonical({"stream": self.stream, "seq": seq, "at": at, **asdict(event)})
-        return Entry(seq, payload, self.head, link(self.head, payload))
+        """The row that comes next. The chain itself moves only by :meth:`after`, once the row is stored.
+
+        A clock that is set back stands still for the stream: its rows are in the order of their times.
+        """
+        seq, at = self.seq + 1, max(at, self.at)
+        said = {name: getattr(event, name) for name in _SAID}
+        payload = canonical({"stream": self.stream, "seq": seq, "at": at, **said})
+        return Entry(seq, at, payload, self.head, link(self.head, payload))
 
     def after(self, entry: Entry) -> Chain:
         """The chain once ``entry`` is its last row."""
-        return Chain(self.stream, entry.seq, entry.hash)
+        return Chain(self.stream, entry.seq, entry.hash, entry.at)
 
 
 def link(prev: bytes, payload: str) -> bytes:
     """Hash of a row."""
-    return sha256(prev + payload.encode("utf-8")).digest()
+    return sha256(prev + payload.encode("utf-8", "surrogatepass")).digest()
 
 
-def canonical(row: Mapping[str, Any]) -> str:
+def canonical(row: Mapping[str, Any], keys: Collection[str] = _KEYS) -> str:
     """One spelling for one content: sorted keys, no spaces, times in UTC with microseconds."""
-    content = {key: _plain(row[key]) for key in _KEYS}
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    content = {key: _plain(row[key]) for key in keys}
+    return _encode(content)
+
+
+def says(row: Mapping[str, Any]) -> bool:
+    """Whether the columns of a row are what its payload says: all of them, or all that its release knew."""
+    if row["payload"] == canonical(row):
+        return True
+    older = all(row[key] == absent for key, absent in ADDED.items())
+    return older and bool(row["payload"] == canonical(row, _KEYS - ADDED.keys()))
 
 
 def _plain(value: Any) -> Any:

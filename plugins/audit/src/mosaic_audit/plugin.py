@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from mosaic_audit.settings import Settings
 from mosaic_hookspecs import hookimpl
-from mosaic_hookspecs.types import MigrationSet
+from mosaic_hookspecs.types import Job, MigrationSet, SealedColumn
 
 if TYPE_CHECKING:
     from mosaic_hookspecs.protocols import AuditSink, Host
 
 
 @hookimpl
+def mosaic_settings() -> type[Settings]:
+    """The table ``plugins.audit``."""
+    return Settings
+
+
+@hookimpl
 def mosaic_migrations() -> Iterable[MigrationSet]:
-    """The table ``federation_audit_log``."""
+    """The log, and its checkpoints."""
     return (MigrationSet("audit", "mosaic_audit.migrations"),)
+
+
+@hookimpl
+def mosaic_sealed_columns() -> Iterable[SealedColumn]:
+    """The key that checkpoints are signed with."""
+    return (SealedColumn("federation_audit_keys", "sealed_key", "id", "federation_audit_keys/{id}/key"),)
 
 
 @hookimpl
@@ -24,3 +38,20 @@ def mosaic_audit_sinks(host: Host) -> Iterable[AuditSink]:
     from mosaic_audit.writer import Writer
 
     return (Writer(host),)
+
+
+@hookimpl
+def mosaic_lifespan(host: Host) -> AbstractAsyncContextManager[None]:
+    """Sign what was written when the process ends."""
+    from mosaic_audit.writer import Writer
+
+    log = host.audit_log()
+    return log.signing_at_the_end() if isinstance(log, Writer) else nullcontext()
+
+
+@hookimpl
+def mosaic_jobs(host: Host) -> Iterable[Job]:
+    """Checkpoints, and the end of old months."""
+    from mosaic_audit.jobs import jobs
+
+    return jobs(host)

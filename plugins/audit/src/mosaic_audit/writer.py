@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from mosaic_audit.chain import Chain, Entry
-from mosaic_hookspecs.errors import Unavailable
+from mosaic_audit.checkpoints import head, numbered, sign_all
+from mosaic_audit.key import load_key, make_key, public
+from mosaic_audit.log import Filter, every
+from mosaic_audit.settings import Settings
+from mosaic_hookspecs.audit import AuditCheckpoint, AuditRow
+from mosaic_hookspecs.errors import ConfigError, MosaicError, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
-from mosaic_hookspecs.types import AuditEvent
+from mosaic_hookspecs.types import AuditDirection, AuditEvent
 
 PATIENCE = 5.0  # seconds, for an event to become durable
 BATCH = 1000  # events at most in one commit
@@ -32,7 +40,7 @@ class _Waiting:
 
 
 class Writer:
-    """Implements :class:`mosaic_hookspecs.protocols.AuditSink`.
+    """Implements :class:`mosaic_hookspecs.protocols.AuditSink` and :class:`mosaic_hookspecs.protocols.AuditLog`.
 
     Its task lives only while there is something to write, so there is nothing to start and nothing to stop.
     """
@@ -40,8 +48,54 @@ class Writer:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._chain = Chain.new()
+        self._covered_until = datetime.min.replace(tzinfo=UTC)  # up to when there are partitions
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
+        self._unsigned = 0  # rows of this process since it last had a checkpoint signed
+        self._signing: asyncio.Task[None] | None = None
+
+    async def key(self) -> bytes:
+        """The public key, made now if there is none."""
+        async with self._host.database.transaction() as sql:
+            await sql.execute(_sql.lock_checkpoints)
+            key = await load_key(sql, self._host.sealer)
+            if key is None and await head(sql) is None:
+                key = await make_key(sql, self._host.sealer)
+        if key is None:
+            raise ConfigError("the key of the audit log is gone", remedy="restore the database")
+        return public(key)
+
+    async def head(self, *, fresh: bool = False) -> AuditCheckpoint | None:
+        """The latest checkpoint."""
+        return await (sign_all(self._host) if fresh else head(self._host.database))
+
+    async def checkpoint(self, number: int) -> AuditCheckpoint | None:
+        """One by its number."""
+        return await numbered(self._host.database, number)
+
+    async def rows_of(
+        self,
+        grant_id: UUID,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        direction: AuditDirection = "answered",
+    ) -> AsyncIterator[AuditRow]:
+        """Rows of a grant, by time."""
+        wanted = Filter(grant=grant_id, direction=direction, since=since, until=until)
+        async for row in every(self._host.database, wanted):
+            yield AuditRow(*(row[field] for field in AuditRow.__slots__))
+
+    @asynccontextmanager
+    async def signing_at_the_end(self) -> AsyncIterator[None]:
+        """On leaving, have what this process wrote signed."""
+        yield
+        with suppress(TimeoutError):  # the next process signs what is left
+            async with asyncio.timeout(PATIENCE):
+                if self._signing:
+                    await asyncio.wait([self._signing])
+                if self._unsigned:
+                    await self._sign()
 
     async def record(self, event: AuditEvent) -> None:
         """Return once the event is committed. Raises :class:`Unavailable` if it is not within 5 s."""
@@ -88,8 +142,27 @@ class Writer:
             chain = chain.after(entries[-1])
         columns = [[e.payload for e in entries], [e.prev for e in entries], [e.hash for e in entries]]
         async with asyncio.timeout(PATIENCE):
+            while self._covered_until <= chain.at:
+                covered = max(self._covered_until, entries[0].at)
+                self._covered_until = await self._host.database.fetchval(_sql.cover, covered)
             await self._host.database.execute(_sql.append, *columns)
         self._chain = chain
+        self._count(len(entries))
+
+    def _count(self, rows: int) -> None:
+        self._unsigned += rows
+        if self._unsigned >= self._host.settings(Settings).checkpoint_rows and self._signing is None:
+            self._signing = asyncio.create_task(self._sign())
+
+    async def _sign(self) -> None:
+        self._unsigned = 0
+        try:
+            await sign_all(self._host)
+        except Exception as error:  # the rows wait for the next one
+            why = error.detail if isinstance(error, MosaicError) else type(error).__name__
+            _log.error("audit: no checkpoint could be signed: %s", why)
+        finally:
+            self._signing = None
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
