@@ -20,7 +20,9 @@ from mosaic_gateway.http import public_app
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.serving import Endpoint, Limits, bind, serve
+from mosaic_gateway.sources import Fanout
 from mosaic_hookspecs.protocols import Limiter
+from mosaic_hookspecs.sources import Sources
 from mosaic_hookspecs.types import DatabaseLocation, Decision, Finding, Listener, MigrationSet, Mount, Rate
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
@@ -33,7 +35,7 @@ CURSOR_KEY = b"k" * 32
 
 @pytest.fixture
 def migration_sets() -> list[MigrationSet]:
-    return [CORE, *workspace_migrations()]
+    return [CORE, *(one for one in workspace_migrations() if not one.needs_vector)]
 
 
 @dataclass
@@ -48,6 +50,12 @@ class Services:
     name: str = "home"
     version: str = "1.2.3"
     findings: list[tuple[str, Finding]] = field(default_factory=list)
+    kinds: Sequence[Sources] = ()
+    source_seconds: float = 2.0
+
+    @property
+    def sources(self) -> Fanout:
+        return Fanout(self.rows, self.kinds, lambda: [CURSOR_KEY])
 
     async def ready(self) -> list[tuple[str, Finding]]:
         return self.findings
@@ -110,7 +118,7 @@ async def fill(postgres: DatabaseLocation, location: DatabaseLocation) -> None:
     await administration.execute(f"CREATE DATABASE {location.database}")
     await administration.close()
     connection = await connect(location)
-    await migrate(connection, [CORE, *workspace_migrations()])
+    await migrate(connection, [CORE, *(one for one in workspace_migrations() if not one.needs_vector)])
     await connection.close()
 
 
@@ -153,6 +161,6 @@ def live(postgres: DatabaseLocation) -> Iterator[Live]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve_until_stopped()], daemon=True)
     thread.start()
-    yield ready.result(timeout=10)
+    yield ready.result(timeout=60)
     loop.call_soon_threadsafe(stop.set)
-    thread.join(timeout=10)
+    thread.join(timeout=60)

@@ -20,6 +20,7 @@ from schemathesis.config import SchemathesisConfig
 
 from mosaic_gateway.http.openapi import document
 from mosaic_gateway.resources import ResourceRows
+from mosaic_gateway.sources import Fanout
 from mosaic_workspace.plugin import mosaic_resources
 
 EXAMPLES = 30
@@ -28,10 +29,12 @@ ROWS = 10  # of each resource: some are deleted on the way
 
 def schema_of_the_public_surface() -> Any:
     """Made from the document alone, which needs no database."""
+    rows = ResourceRows(cast(Any, None), list(mosaic_resources()), lambda: [b""])
     services = SimpleNamespace(
         name="home",
         version="1.2.3",
-        rows=ResourceRows(cast(Any, None), list(mosaic_resources()), lambda: [b""]),
+        rows=rows,
+        sources=Fanout(rows, (), lambda: [b""]),
         mounts=(),
     )
     config = SchemathesisConfig()

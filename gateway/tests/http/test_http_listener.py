@@ -17,7 +17,7 @@ from mosaic_hookspecs.errors import ConfigError, Fault, MosaicError, Unavailable
 from mosaic_hookspecs.types import Mount
 
 SECRET = "postgres://gw:hunter2@db/mosaic"
-PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "remedy", "request_id", "errors"}
+PROBLEM_KEYS = {"type", "title", "status", "detail", "instance", "remedy", "request_id", "trace_id", "errors"}
 
 
 def blueprint() -> Blueprint:

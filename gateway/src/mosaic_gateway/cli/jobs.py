@@ -36,7 +36,7 @@ def list_jobs(shell: Shell, failed: bool, as_json: bool) -> None:
 async def _offered(gateway: Gateway) -> list[dict[str, Any]]:
     return [
         {"job": job.name, "every": job.every, "attempts": job.attempts, "timeout": job.timeout}
-        for job in gateway.composition.jobs
+        for job in gateway.jobs
     ]
 
 

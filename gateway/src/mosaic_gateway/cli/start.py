@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from mosaic_gateway.boot import open_gateway, open_storage
-from mosaic_gateway.http import behind_proxies, listener_app, public_app
+from mosaic_gateway.http import behind_proxies, listener_app, mounts_of, public_app, quick_first
 from mosaic_gateway.serving import Endpoint, Limits, bind, inherited, run, serve, stop_event, supervise
 
 if TYPE_CHECKING:
+    import asyncio
+
     from mosaic_gateway.boot import Gateway
     from mosaic_gateway.cli.shell import Shell
     from mosaic_gateway.compose import Composition
+
+_ALIVE = ("/healthz",)  # answered at any load
 
 
 def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:
@@ -35,7 +39,7 @@ async def _alone(composition: Composition, sockets: Sequence[socket.socket]) -> 
     with stop_event() as stop:
         async with open_gateway(composition, serving=True) as gateway, gateway.working():
             _announce(composition, sockets)
-            await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
+            await _serve(gateway, sockets, stop)
 
 
 async def _with_workers(
@@ -56,9 +60,20 @@ def serve_worker(shell: Shell) -> None:
         with stop_event() as stop:
             sockets = inherited(stop)
             async with open_gateway(composition, serving=False) as gateway, gateway.working():
-                await serve(_endpoints(gateway, sockets), stop=stop, limits=_limits(composition))
+                await _serve(gateway, sockets, stop)
 
     run(main())
+
+
+async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
+    composition = gateway.composition
+    await serve(
+        _endpoints(gateway, sockets),
+        stop=stop,
+        limits=_limits(composition),
+        served=composition.host.listeners,
+        fast=composition.config.serving.fast,
+    )
 
 
 def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpoint]:
@@ -67,15 +82,24 @@ def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpo
         if listener.name == "public":
             trusted = gateway.composition.config.listen.public.trusted_proxies
             app = behind_proxies(public_app(gateway), trusted)
+            endpoints.append(Endpoint(listener, app, sock, spared=_ALIVE))
         else:
-            app = listener_app(listener.name, gateway.mounts, max_body_bytes=gateway.max_body_bytes)
-        endpoints.append(Endpoint(listener, app, sock))
+            largest = listener.limits.max_body_bytes or gateway.max_body_bytes
+            app = listener_app(listener.name, gateway.mounts, max_body_bytes=largest)
+            if gateway.composition.config.serving.fast:
+                app = quick_first(app, mounts_of(listener.name, gateway.mounts))
+            endpoints.append(Endpoint(listener, app, sock))
     return endpoints
 
 
 def _limits(composition: Composition) -> Limits:
     limits = composition.config.limits
-    return Limits(max_connections=limits.connections, drain=limits.drain_seconds)
+    return Limits(
+        max_connections=limits.connections,
+        max_requests=limits.requests,
+        max_lag=limits.lag_seconds,
+        drain=limits.drain_seconds,
+    )
 
 
 def _announce(composition: Composition, sockets: Sequence[socket.socket]) -> None:

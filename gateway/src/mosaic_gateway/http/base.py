@@ -12,8 +12,11 @@ from quart.sessions import NullSession, SessionInterface
 from mosaic_gateway.http import problems
 from mosaic_gateway.http.connection import UNREADABLE, HTTPConnection, NoWebsocket
 from mosaic_hookspecs.errors import ConfigError, Malformed
+from mosaic_hookspecs.tracing import begin, current_trace
 from mosaic_hookspecs.types import Mount
 
+#: Headers that every answer has, unless it has another value for them.
+FINISHING = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -64,9 +67,14 @@ def register(app: Quart, mount: Mount) -> set[str]:
     return set(app.view_functions) - before
 
 
+def request_id_of(sent: str) -> str:
+    """The id that the client gave its request, if it is fit to be one, else a new one."""
+    return sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+
+
 async def _take_request_id() -> None:
-    sent = request.headers.get("X-Request-ID", "")
-    g.request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+    g.request_id = request_id_of(request.headers.get("X-Request-ID", ""))
+    begin(request.headers.get("traceparent", ""))
 
 
 async def _refuse_unreadable() -> None:
@@ -76,6 +84,7 @@ async def _refuse_unreadable() -> None:
 
 async def _finish(response: Response) -> Response:
     response.headers.add("X-Request-ID", g.request_id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.add("traceresponse", current_trace().header)
+    for name, value in FINISHING.items():
+        response.headers.setdefault(name, value)
     return response

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import ceil
 
 import asyncpg
@@ -23,6 +24,7 @@ from mosaic_hookspecs.errors import (
     Unauthenticated,
     Unavailable,
 )
+from mosaic_hookspecs.tracing import trace_id
 from mosaic_hookspecs.types import Rate
 
 log = logging.getLogger("mosaic.http")
@@ -45,7 +47,17 @@ _UNREACHABLE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that says what went wrong."""
+
+    status: int
+    headers: Mapping[str, str]  # beside the content type
+    body: bytes
+
+
 def problem(
+    request_id: str,
     status: int,
     code: str,
     title: str,
@@ -54,7 +66,7 @@ def problem(
     remedy: str = "",
     faults: Iterable[Fault] = (),
     headers: Mapping[str, str] | None = None,
-) -> Response:
+) -> Problem:
     """Build the answer; ``code`` is stable and names the kind of problem, ``detail`` this occurrence.
 
     ``instance`` is the request, not its path: a path may hold a token.
@@ -64,13 +76,14 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": f"urn:request:{g.request_id}",
+        "instance": f"urn:request:{request_id}",
         "remedy": remedy,
-        "request_id": g.request_id,
+        "request_id": request_id,
+        "trace_id": trace_id(),
         "errors": [_place(fault) for fault in faults],
     }
     text = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return Response(text, status, headers=dict(headers or {}), content_type=CONTENT_TYPE)
+    return Problem(status, headers or {}, text)
 
 
 def _place(fault: Fault) -> dict[str, str]:
@@ -80,13 +93,32 @@ def _place(fault: Fault) -> dict[str, str]:
 
 def install(app: Quart) -> None:
     """Answer every error of ``app`` as a problem."""
-    app.register_error_handler(MosaicError, _expected)
     app.register_error_handler(HTTPException, _routing)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, _other)
 
 
-async def _expected(error: MosaicError) -> Response:
-    headers = {}
+def of_error(error: Exception, request_id: str, what: str) -> Problem:
+    """The problem that any error but one of routing is. ``what`` was asked is for the log: no path, no token."""
+    if isinstance(error, MosaicError):
+        return _expected(error, request_id)
+    # DataError is an InterfaceError too, and means a bug of ours rather than a lost database
+    if isinstance(error, _UNREACHABLE) and not isinstance(error, asyncpg.DataError | ValueError):
+        log.warning("request %s: %s: %s", request_id, type(error).__name__, error)
+        remedy = "try again; if it lasts, ask the operator"
+        return _expected(Unavailable("The database does not answer.", remedy=remedy), request_id)
+    log.error("request %s: %s failed", request_id, what, exc_info=error)
+    return problem(
+        request_id,
+        MosaicError.status,
+        MosaicError.code,
+        MosaicError.title,
+        "The gateway failed to answer; what happened is in its log.",
+        remedy="give the request id to the operator",
+    )
+
+
+def _expected(error: MosaicError, request_id: str) -> Problem:
+    headers = dict(error.headers)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable | TooMany):
@@ -94,8 +126,9 @@ async def _expected(error: MosaicError) -> Response:
     if isinstance(error, TooMany) and error.rate is not None:
         headers |= _limit_headers(error.rate, error.retry_after)
     if error.status >= MosaicError.status:
-        log.warning("request %s: %s: %s", g.request_id, error.code, error.detail)
+        log.warning("request %s: %s: %s", request_id, error.code, error.detail)
     return problem(
+        request_id,
         error.status,
         error.code,
         error.title,
@@ -115,29 +148,22 @@ def _limit_headers(rate: Rate, wait: int) -> dict[str, str]:
 async def _routing(error: HTTPException) -> Response:
     status = error.code or 500
     known = _KNOWN.get(status)
-    return problem(
-        status,
-        known.code if known else re.sub(r"[^a-z]+", "-", error.name.lower()),
-        known.title if known else error.name,
-        error.description or error.name,
-        remedy=_REMEDIES.get(status, ""),
-        headers={name: value for name, value in error.get_headers() if name != "Content-Type"},
-    )
-
-
-async def _unexpected(error: Exception) -> Response:
-    # DataError is an InterfaceError too, and means a bug of ours rather than a lost database
-    if isinstance(error, _UNREACHABLE) and not isinstance(error, asyncpg.DataError | ValueError):
-        log.warning("request %s: %s: %s", g.request_id, type(error).__name__, error)
-        return await _expected(
-            Unavailable("The database does not answer.", remedy="try again; if it lasts, ask the operator")
+    return _response(
+        problem(
+            g.request_id,
+            status,
+            known.code if known else re.sub(r"[^a-z]+", "-", error.name.lower()),
+            known.title if known else error.name,
+            error.description or error.name,
+            remedy=_REMEDIES.get(status, ""),
+            headers={name: value for name, value in error.get_headers() if name != "Content-Type"},
         )
-    # the rule, not the path, which may hold a token
-    log.error("request %s: %s %s failed", g.request_id, request.method, request.url_rule, exc_info=error)
-    return problem(
-        MosaicError.status,
-        MosaicError.code,
-        MosaicError.title,
-        "The gateway failed to answer; what happened is in its log.",
-        remedy="give the request id to the operator",
     )
+
+
+async def _other(error: Exception) -> Response:
+    return _response(of_error(error, g.request_id, f"{request.method} {request.url_rule}"))
+
+
+def _response(found: Problem) -> Response:
+    return Response(found.body, found.status, headers=dict(found.headers), content_type=CONTENT_TYPE)

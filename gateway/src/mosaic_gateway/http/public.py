@@ -12,6 +12,7 @@ from mosaic_gateway.http.guard import guard
 from mosaic_gateway.http.openapi import document
 from mosaic_gateway.http.rest import rest
 from mosaic_gateway.http.services import PublicServices
+from mosaic_gateway.http.sources import search_routes
 from mosaic_gateway.http.system import account_routes, anonymous_routes
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import Mount
@@ -28,7 +29,8 @@ def public_app(services: PublicServices) -> Quart:
         guard(services.identities, services.limiter, anonymous)
     )  # first: before any hook of a plugin
     own = Mount("public", anonymous_routes(services, document(services)), anonymous=True)
-    for mount in (own, Mount("public", account_routes(services)), *mounts_of("public", services.mounts)):
+    ours = (own, Mount("public", account_routes(services)), Mount("public", search_routes(services)))
+    for mount in (*ours, *mounts_of("public", services.mounts)):
         endpoints = register(app, mount)
         if mount.anonymous:
             anonymous |= endpoints
@@ -46,7 +48,7 @@ def _add_resources(app: Quart, services: PublicServices) -> None:
                 remedy="give the resource or the route another name",
             )
     app.url_map.converters |= {"resource": _other_than(taken), "row": _other_than({"search"})}
-    register(app, Mount("public", rest(services.rows)))
+    register(app, Mount("public", rest(services)))
 
 
 def _other_than(names: set[str]) -> type[BaseConverter]:

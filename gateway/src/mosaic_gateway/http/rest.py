@@ -8,24 +8,32 @@ from typing import TYPE_CHECKING
 from quart import Blueprint, Response, g, request, url_for
 
 from mosaic_gateway.http.headers import etag, if_match, json_body, query_params
+from mosaic_gateway.http.sources import listed, names_sources, searched
 
 if TYPE_CHECKING:
-    from mosaic_gateway.resources import ResourceRows
+    from mosaic_gateway.http.services import PublicServices
     from mosaic_hookspecs.types import Answer
 
 
-def rest(rows: ResourceRows) -> Blueprint:
+def rest(services: PublicServices) -> Blueprint:
     """Return the routes under ``/v1``. They need the converters ``resource`` and ``row`` in the URL map."""
+    rows = services.rows
     blueprint = Blueprint("rows", __name__, url_prefix="/v1")
     many, one = "/<resource:resource>", "/<resource:resource>/<row:row_id>"
 
     @blueprint.get(many)
     async def list_rows(resource: str) -> Response:
-        return _json(await rows.list(g.viewer, resource, query_params()))
+        params = query_params()
+        if names_sources(params):
+            return await listed(services, resource, params)
+        return _json(await rows.list(g.viewer, resource, params))
 
     @blueprint.get(f"{many}/search")
     async def search_rows(resource: str) -> Response:
-        return _json(await rows.search(g.viewer, resource, query_params()))
+        params = query_params()
+        if names_sources(params):
+            return await searched(services, [resource], params)
+        return _json(await rows.search(g.viewer, resource, params))
 
     @blueprint.post(many)
     async def create_row(resource: str) -> Response:

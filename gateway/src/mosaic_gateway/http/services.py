@@ -11,6 +11,7 @@ from mosaic_hookspecs.types import Finding, Mount
 if TYPE_CHECKING:
     from mosaic_gateway.identity import Identities
     from mosaic_gateway.resources import ResourceRows
+    from mosaic_gateway.sources import Fanout
 
 
 class PublicServices(Protocol):
@@ -29,6 +30,16 @@ class PublicServices(Protocol):
     @property
     def rows(self) -> ResourceRows:
         """The only way to rows."""
+        ...
+
+    @property
+    def sources(self) -> Fanout:
+        """The way to rows here and elsewhere at once."""
+        ...
+
+    @property
+    def source_seconds(self) -> float:
+        """How long a request waits for its sources, unless it says."""
         ...
 
     @property

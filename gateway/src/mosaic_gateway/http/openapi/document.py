@@ -18,6 +18,7 @@ from mosaic_gateway.http.openapi.shapes import (
     problems,
     ref,
 )
+from mosaic_gateway.http.openapi.sources import search_path, source_schemas
 
 if TYPE_CHECKING:
     from mosaic_gateway.http.services import PublicServices
@@ -28,9 +29,12 @@ _TEXT: Json = {"type": "string"}
 def document(services: PublicServices) -> bytes:
     """Return the JSON of the document. Raises :class:`ConfigError` if a plugin describes what is there already."""
     resources = [services.rows.resource(name) for name in services.rows.names()]
-    paths, schemas = _gateway_paths(), _gateway_schemas()
+    kinds = services.sources.kinds
+    modes = {name: services.rows.modes(name) for name in services.rows.names()}
+    paths = _gateway_paths() | search_path(kinds, min(modes.values(), key=len, default=("text",)))
+    schemas = _gateway_schemas() | source_schemas()
     for resource in resources:
-        paths |= resource_paths(resource)
+        paths |= resource_paths(resource, modes[resource.name], kinds)
         schemas |= resource_schemas(resource)
     for mount in services.mounts:
         if mount.listener == "public":

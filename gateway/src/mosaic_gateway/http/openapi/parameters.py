@@ -10,9 +10,9 @@ from mosaic_gateway.resources.query import (
     DEFAULT_SORT,
     MAX_CHOICES,
     MAX_LIMIT,
-    MAX_WORDS,
     operators,
 )
+from mosaic_gateway.resources.search_query import LANGUAGES, MAX_WORDS, Mode
 from mosaic_gateway.resources.table import Column, Table
 from mosaic_hookspecs.types import STANDARD_COLUMNS, Resource
 
@@ -56,10 +56,21 @@ def list_parameters(resource: Resource, item: Json) -> list[Json]:
     return [_limit(), cursor, sort, *_filters(table, item)]
 
 
-def search_parameters() -> list[Json]:
-    """The words to look for, and how many rows."""
-    words = _query("q", 'Words, `"a phrase"`, `or`, `-not`.', _WORDS)
-    return [words | {"required": True, "example": "oats"}, _limit()]
+def search_parameters(modes: tuple[Mode, ...]) -> list[Json]:
+    """The words to look for, how, and what to show."""
+    words = _query("q", 'Words, `"a phrase"`, `or`, `-not`, `begin*`.', _WORDS)
+    mode = _query(
+        "mode",
+        "By words, meaning, or both; default: both where they are, words where `q` says exactly what is wanted.",
+        {"type": "string", "enum": [*modes]},
+    )
+    lang = _query(
+        "lang",
+        "Language of rows and words, for their endings and stop words; default: the gateway's.",
+        {"type": "string", "enum": [*LANGUAGES]},
+    )
+    highlight = _query("highlight", "Show where the words stand.", {"type": "boolean", "default": False})
+    return [words | {"required": True, "example": "oats"}, _limit(), mode, lang, highlight]
 
 
 def _filters(table: Table, item: Json) -> Iterator[Json]:

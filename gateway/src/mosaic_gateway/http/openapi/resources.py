@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mosaic_gateway.http.openapi.parameters import list_parameters, path_id, search_parameters
@@ -17,6 +18,8 @@ from mosaic_gateway.http.openapi.shapes import (
     problems,
     ref,
 )
+from mosaic_gateway.http.openapi.sources import source_parameters
+from mosaic_gateway.resources.search_query import Mode
 from mosaic_hookspecs.types import Resource
 
 _STANDARD: Json = {
@@ -73,15 +76,13 @@ def resource_schemas(resource: Resource) -> Json:
                 "next_cursor": {"type": ["string", "null"]},
             }
         ),
-        f"{name}.found": closed_object(
-            {"items": {"type": "array", "items": closed_object(items | {"rank": {"type": "number"}})}}
-        ),
+        f"{name}.found": closed_object({"items": {"type": "array", "items": _found(resource, items)}}),
     }
 
 
-def resource_paths(resource: Resource) -> Json:
-    """Path items of the generic routes."""
-    many = {"get": _list(resource, _item_properties(resource)), "post": _create(resource)}
+def resource_paths(resource: Resource, modes: tuple[Mode, ...], kinds: Sequence[str]) -> Json:
+    """Path items of the generic routes; ``modes``: ways to search it; ``kinds``: of sources beside the gateway."""
+    many = {"get": _list(resource, _item_properties(resource), kinds), "post": _create(resource)}
     one = {
         "parameters": [path_id()],
         "get": _get(resource),
@@ -89,8 +90,15 @@ def resource_paths(resource: Resource) -> Json:
         "delete": _delete(resource),
     }
     root = f"/v1/{resource.name}"
-    search = {f"{root}/search": {"get": _search(resource)}} if resource.search else {}
+    search = {f"{root}/search": {"get": _search(resource, modes, kinds)}} if resource.search else {}
     return {root: many, **search, f"{root}/{{id}}": one}
+
+
+def _found(resource: Resource, items: Json) -> Json:
+    """An item with its rank and, if asked for, its highlights: U+0002 before each word found, U+0003 behind."""
+    texts = {name: {"type": "string"} for name in resource.search}
+    found = closed_object(items | {"rank": {"type": "number"}})
+    return found | {"properties": found["properties"] | {"highlights": closed_object(texts)}}
 
 
 def _item_properties(resource: Resource) -> Json:
@@ -108,20 +116,19 @@ def _operation(resource: Resource, verb: str, summary: str, responses: Json, **m
     }
 
 
-def _list(resource: Resource, items: Json) -> Json:
-    page = answer("A page of rows, and the cursor of the next one.", ref("schemas", f"{resource.name}.page"))
+def _list(resource: Resource, items: Json, kinds: Sequence[str]) -> Json:
+    either = {"anyOf": [ref("schemas", f"{resource.name}.page"), ref("schemas", "MergedPage")]}
+    page = answer("A page of rows, and the cursor of the next one.", either)
     responses = {"200": page, "431": TOO_LONG} | problems(400, 401, 429)
-    return _operation(
-        resource, "list", "List rows you may see", responses, parameters=list_parameters(resource, items)
-    )
+    parameters = [*list_parameters(resource, items), *source_parameters(kinds)]
+    return _operation(resource, "list", "List rows you may see", responses, parameters=parameters)
 
 
-def _search(resource: Resource) -> Json:
-    found = answer("The best matches first.", ref("schemas", f"{resource.name}.found"))
-    responses = {"200": found, "431": TOO_LONG} | problems(400, 401, 429)
-    return _operation(
-        resource, "search", "Search the rows you may see", responses, parameters=search_parameters()
-    )
+def _search(resource: Resource, modes: tuple[Mode, ...], kinds: Sequence[str]) -> Json:
+    either = {"anyOf": [ref("schemas", f"{resource.name}.found"), ref("schemas", "MergedFound")]}
+    responses = {"200": answer("The best matches first.", either), "431": TOO_LONG} | problems(400, 401, 429)
+    parameters = [*search_parameters(modes), *source_parameters(kinds)]
+    return _operation(resource, "search", "Search the rows you may see", responses, parameters=parameters)
 
 
 def _create(resource: Resource) -> Json:

@@ -91,6 +91,7 @@ PROBLEM: Json = {
         "instance": {"type": "string", "format": "uri", "description": "The request, as a URN."},
         "remedy": {"type": "string", "description": "What to do; may be empty."},
         "request_id": {"type": "string"},
+        "trace_id": {"type": "string", "description": "Of the W3C Trace Context that it is part of."},
         "errors": {
             "type": "array",
             "description": "Every wrong place in the input.",
@@ -106,7 +107,7 @@ PROBLEM: Json = {
             },
         },
     },
-    "required": ["type", "title", "status", "detail", "instance", "remedy", "request_id", "errors"],
+    "required": ["type", "title", "status", "detail", "instance", "remedy", "request_id", "trace_id", "errors"],
     "additionalProperties": False,
 }
 
@@ -165,6 +166,7 @@ def _problem_response(status: int) -> Json:
         "instance": "urn:request:5b0c7c1f",
         "remedy": "What to do about it.",
         "request_id": "5b0c7c1f",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         "errors": [],
     }
     response["content"] = {CONTENT_TYPE: {"schema": ref("schemas", "Problem"), "example": example}}
