@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from mosaic_hookspecs import hookimpl
@@ -17,6 +17,9 @@ class Closed:
 
     async def take(self, key: str, rate: Rate) -> Decision:
         return Decision(allowed=False, remaining=0, retry_after=600)
+
+    async def take_all(self, wanted: Sequence[tuple[str, Rate]]) -> list[Decision]:
+        return [await self.take(key, rate) for key, rate in wanted]
 
 
 @hookimpl

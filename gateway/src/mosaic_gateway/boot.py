@@ -12,13 +12,15 @@ from mosaic_gateway import __version__
 from mosaic_gateway.compose import Composition, Owned
 from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_gateway.health import HOST, Checked, detect, pool_probe, refuse_red, run_probes
+from mosaic_gateway.host import GatewayHost
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.plugins import each
-from mosaic_gateway.resources import ResourceRows
+from mosaic_gateway.resources import ResourceRows, Searching, build_wall, index_job, prepare_search, read_role
 from mosaic_gateway.sealing import ENVIRONMENT, KEY_FILE, Keyring, create_keys
+from mosaic_gateway.sources import Fanout
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import Limiter
-from mosaic_hookspecs.types import DatabaseLocation, Finding, Mount
+from mosaic_hookspecs.types import DatabaseLocation, Finding, Job, Mount
 from mosaic_migrations.runner import migrate
 
 
@@ -32,6 +34,7 @@ class Gateway:
     keyring: Keyring
     identities: Identities
     rows: ResourceRows
+    searching: Searching
     probes: Sequence[Owned]
     version: str = __version__
 
@@ -46,6 +49,16 @@ class Gateway:
         return self.composition.limiter
 
     @property
+    def sources(self) -> Fanout:
+        """Its rows, and those that plugins reach elsewhere."""
+        return Fanout(self.rows, self.composition.sources, self.keyring.cursor_keys)
+
+    @property
+    def source_seconds(self) -> float:
+        """How long a request waits for its sources."""
+        return self.composition.config.limits.source_seconds
+
+    @property
     def mounts(self) -> Sequence[Mount]:
         """Blueprints of plugins, on every listener."""
         return self.composition.mounts
@@ -57,7 +70,13 @@ class Gateway:
 
     def working(self) -> AbstractAsyncContextManager[None]:
         """Run background jobs in this process for as long as entered: for those that serve, not for commands."""
-        return self.composition.queue.work(self.composition.jobs)
+        return self.composition.queue.work(self.jobs)
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """Background work: the gateway's own, and that of plugins."""
+        own = index_job(self.database, self.searching, self.composition.host.resources)
+        return [*([own] if self.searching.vectors else []), *self.composition.jobs]
 
     async def ready(self) -> list[tuple[str, Finding]]:
         """Findings of the probes that the tier is ready by."""
@@ -114,9 +133,23 @@ async def open_storage(composition: Composition, *, serving: bool) -> AsyncItera
         connection = await connect(location)
         try:
             await migrate(connection, composition.migrations, vector=vector)
+            await build_wall(connection, composition.host.resources)
         finally:
             await connection.close(timeout=5)
         yield location
+
+
+@asynccontextmanager
+async def _peers_pool(
+    pool: Pool, location: DatabaseLocation, host: GatewayHost
+) -> AsyncIterator[Pool | None]:
+    """Open what peers are answered through: behind the second wall, or, where it does not stand, not at all."""
+    role = await read_role(pool, host.resources)
+    if not role.complete:
+        yield None
+        return
+    async with open_pool(location, size=host.storage_target.pool, lazy=True, role=role.name) as peers:
+        yield peers
 
 
 @asynccontextmanager
@@ -132,13 +165,16 @@ async def open_gateway(composition: Composition, *, serving: bool) -> AsyncItera
         host = composition.host
         pool = await stack.enter_async_context(open_pool(location, size=host.storage_target.pool))
         identities = Identities(pool, composition.cache, keyring)
-        rows = ResourceRows(pool, host.resources, keyring.cursor_keys)
+        peers = await stack.enter_async_context(_peers_pool(pool, location, host))
+        language = composition.config.search.language
+        searching = await prepare_search(pool, host.resources, host.embedder, language)
+        rows = ResourceRows(pool, host.resources, keyring.cursor_keys, peers, searching)
         host.database, host.sealer, host.rows, host.identity = pool, keyring, rows, identities
         for service in composition.services:
             await stack.enter_async_context(service.open())
         for _plugin, lifespan in each(composition.registry, "mosaic_lifespan", host_for=composition.view):
             await stack.enter_async_context(lifespan)
         probes = [Owned(HOST, pool_probe(pool, location)), *composition.probes]
-        gateway = Gateway(composition, location, pool, keyring, identities, rows, probes)
+        gateway = Gateway(composition, location, pool, keyring, identities, rows, searching, probes)
         refuse_red(await gateway.checked())
         yield gateway

@@ -11,7 +11,16 @@ from mosaic_gateway.config import Config, Source, bind, tier_faults, tier_name
 from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.plugins import Registry, each_item, installed, load
 from mosaic_hookspecs.errors import ConfigError, Fault
-from mosaic_hookspecs.protocols import Cache, CertificateAuthority, Limiter, Queue, Storage
+from mosaic_hookspecs.protocols import (
+    Cache,
+    CertificateAuthority,
+    Embedder,
+    Limiter,
+    PeerPolicy,
+    Queue,
+    Storage,
+)
+from mosaic_hookspecs.sources import Sources
 from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, SealedColumn, Tier
 from mosaic_migrations import CORE
 
@@ -64,6 +73,13 @@ class Composition:
                 raise ConfigError(f"plugin {plugin!r} mounts routes on unknown listener {mount.listener!r}")
         return [mount for _, mount in mounts]
 
+    @cached_property
+    def sources(self) -> Sequence[Sources]:
+        """Places with rows beside the gateway's own. Only once the lifespans are up."""
+        local: tuple[str, Any] = ("gateway", None)
+        offered = [local, *each_item(self.registry, "mosaic_sources", host_for=self.view)]
+        return _unique("kind of source", offered, lambda each: each.kind if each else "local")[1:]
+
     @property
     def services(self) -> Sequence[Queue | Cache | Limiter]:
         """What is opened after the database and before the lifespans."""
@@ -112,7 +128,9 @@ def compose(source: Source) -> Composition:
     attempt(lambda: _pick("tier", tier.name, each_item(registry, "mosaic_tiers"), lambda t: t.name))
     host.authorities = attempt(lambda: _authorities(tier, items("mosaic_authorities"))) or ()
     host.sinks = attempt(lambda: [sink for _, sink in items("mosaic_audit_sinks")]) or ()
+    host.policies = attempt(lambda: _policies(items("mosaic_peer_policies"))) or ()
     host.resources = attempt(lambda: _unique("resource", items("mosaic_resources"), lambda r: r.name)) or ()
+    host.embedder = attempt(lambda: _embedder(host, items("mosaic_embedders")))
     storage = attempt(lambda: _storage(host, registry))
     queue = host.queue = attempt(
         lambda: _pick("queue", host.queue_target.type, items("mosaic_queues"), lambda q: q.name)
@@ -201,6 +219,24 @@ def _authorities(tier: Tier, offers: list[tuple[str, Any]]) -> list[CertificateA
             "embedded_ca is for the other tiers only",
         )
     return authorities
+
+
+def _policies(offers: list[tuple[str, PeerPolicy]]) -> list[tuple[str, PeerPolicy]]:
+    _unique("peer policy", offers, lambda policy: policy.name)
+    return offers
+
+
+def _embedder(host: GatewayHost, offers: list[tuple[str, Embedder]]) -> Embedder | None:
+    embedders = _unique("embedder", offers, lambda each: each.name)
+    if len(embedders) > 1:
+        offered = ", ".join(embedder.name for embedder in embedders)
+        raise ConfigError(f"more than one embedder: {offered}", remedy="keep one in the config")
+    if embedders and not host.storage_target.enable_vector:
+        raise ConfigError(
+            f"the embedder {embedders[0].name!r} has nowhere to keep its vectors: storage.enable_vector is off",
+            remedy="set storage.enable_vector to true, or take the plugin out of the config",
+        )
+    return embedders[0] if embedders else None
 
 
 def _probes(offers: list[tuple[str, Probe]]) -> list[Owned]:

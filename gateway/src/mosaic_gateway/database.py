@@ -48,8 +48,8 @@ def _as_unavailable() -> Iterator[None]:
         ) from error
 
 
-async def connect(location: DatabaseLocation, **options: Any) -> Any:
-    """One asyncpg connection, with this project's search path and UTC.
+async def connect(location: DatabaseLocation, *, role: str | None = None, **options: Any) -> Any:
+    """One asyncpg connection, with this project's search path and UTC; as ``role``, if that is given.
 
     Raises :class:`Unavailable` that says why there is none, and what to do.
     """
@@ -61,7 +61,7 @@ async def connect(location: DatabaseLocation, **options: Any) -> Any:
             password=location.password,
             database=location.database,
             ssl=location.ssl,
-            server_settings=_SESSION,
+            server_settings=_SESSION | ({"role": role} if role else {}),
             timeout=CONNECT_TIMEOUT,
             **options,
         )
@@ -161,14 +161,20 @@ async def _keep_session(_connection: object) -> None:
 
 @asynccontextmanager
 async def open_pool(
-    location: DatabaseLocation, *, size: int = 10, lazy: bool = False, patience: float = 5.0
+    location: DatabaseLocation,
+    *,
+    size: int = 10,
+    lazy: bool = False,
+    patience: float = 5.0,
+    role: str | None = None,
 ) -> AsyncIterator[Pool]:
     """Connect, and close at the end. Raises :class:`Unavailable` that says why there is no connection.
 
-    With ``lazy`` the first query connects. ``patience``: seconds that closing waits for running queries.
+    With ``lazy`` the first query connects. ``role`` is taken by each connection, and returned to by RESET ROLE.
+    ``patience``: seconds that closing waits for running queries.
     """
     pool = await asyncpg.create_pool(
-        connect=lambda *_args, **kwargs: connect(location, **kwargs),
+        connect=lambda *_args, **kwargs: connect(location, role=role, **kwargs),
         min_size=0 if lazy else 1,
         max_size=size,
         command_timeout=_TIMEOUT,

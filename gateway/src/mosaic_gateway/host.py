@@ -8,29 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mosaic_gateway.config import queue_target, storage_target
+from mosaic_gateway.plugins import Registry, broadcast, consult
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import (
+    AuditLog,
     AuditSink,
     Cache,
     CertificateAuthority,
     Database,
+    Embedder,
     Host,
     Identity,
     Limiter,
+    PeerPolicy,
     Queue,
     Rows,
     S,
     Sealer,
+    ServedListener,
 )
-from mosaic_hookspecs.types import AuditEvent, QueueTarget, Resource, StorageTarget, Tier
+from mosaic_hookspecs.types import (
+    AuditEvent,
+    PeerRequest,
+    QueueTarget,
+    Resource,
+    StorageTarget,
+    Tier,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mosaic_gateway.config import Config
-    from mosaic_gateway.plugins import Registry
 
 T = TypeVar("T")
+
+_PATIENCE = 5.0  # seconds for a plugin to hear a notification
 
 
 @dataclass(slots=True)
@@ -46,7 +60,10 @@ class GatewayHost:
     settings: dict[str, BaseModel | None]
     authorities: Sequence[CertificateAuthority] = ()
     sinks: Sequence[AuditSink] = ()
+    policies: Sequence[tuple[str, PeerPolicy]] = ()  # with whose they are
+    registry: Registry | None = None
     resources: Sequence[Resource] = ()
+    embedder: Embedder | None = None
     queue: Queue | None = None
     cache: Cache | None = None
     limiter: Limiter | None = None
@@ -54,6 +71,7 @@ class GatewayHost:
     sealer: Sealer | None = None
     rows: Rows | None = None
     identity: Identity | None = None
+    listeners: dict[str, ServedListener] = field(default_factory=dict)  # while they are served
 
     @classmethod
     def for_config(cls, config: Config, tier: Tier, registry: Registry, root: Path) -> GatewayHost:
@@ -68,6 +86,7 @@ class GatewayHost:
             storage_target=storage_target(config, tier, root),
             queue_target=queue_target(config, tier, root),
             settings={plugin.name: plugin.settings for plugin in registry.plugins},
+            registry=registry,
         )
 
 
@@ -150,3 +169,28 @@ class PluginHost(Host):
         if not self._host.sinks:
             raise ConfigError("no audit sink is configured", remedy="add plugins.audit to the config")
         return _AllSinks(tuple(self._host.sinks))
+
+    def audit_log(self) -> AuditLog:
+        """The first sink that can be read back."""
+        for sink in self._host.sinks:
+            if isinstance(sink, AuditLog):
+                return sink
+        raise ConfigError(
+            "no audit log that can be read is configured", remedy="add plugins.audit to the config"
+        )
+
+    def listener(self, name: str) -> ServedListener | None:
+        """While this process serves it."""
+        return self._host.listeners.get(name)
+
+    async def consult(self, request: PeerRequest, *, patience: float) -> Verdict:
+        """What the policies of all plugins say."""
+        return await consult(self._host.policies, request, patience=patience)
+
+    async def notify(self, hook: str, **facts: object) -> None:
+        """Tell all plugins that implement ``hook``."""
+        host, registry = self._host, self._host.registry
+        if registry is not None:
+            await broadcast(
+                registry, hook, host_for=lambda name: PluginHost(host, name), patience=_PATIENCE, **facts
+            )

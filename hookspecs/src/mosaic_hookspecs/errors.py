@@ -6,7 +6,7 @@ or another user's row: both are shown to whoever asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
@@ -39,6 +39,7 @@ class MosaicError(Exception):
         self.detail = detail
         self.remedy = remedy
         self.faults = tuple(faults)
+        self.headers: Mapping[str, str] = {}  # of the HTTP answer, beside those that each error has
 
     def __str__(self) -> str:
         """Detail, each fault on its own line, then the remedy."""
@@ -68,6 +69,12 @@ class Forbidden(MosaicError):
     """The credential is good, and does not allow this."""
 
     code, title, status, exit_code = "forbidden", "This is not allowed", 403, 4
+
+
+class Denied(Forbidden):
+    """A policy of this gateway does not allow a peer's request, now or from there."""
+
+    code, title, status, exit_code = "policy", "A policy of this gateway does not allow this", 403, 4
 
 
 class NotFound(MosaicError):
@@ -119,10 +126,12 @@ class TooMany(MosaicError):
         faults: Iterable[Fault] = (),
         retry_after: float = 1,
         rate: Rate | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.retry_after = max(1, ceil(retry_after))  # seconds
         self.rate = rate  # what was exceeded
         super().__init__(detail, remedy=remedy or f"try again in {self.retry_after} s", faults=faults)
+        self.headers = headers or {}
 
 
 class Unavailable(MosaicError):

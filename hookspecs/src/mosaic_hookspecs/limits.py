@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -15,8 +16,13 @@ _ONE_HOME = 64  # bits: whoever has one IPv6 address has at least such a network
 
 def client_of(client: Sequence[Any] | None) -> str:
     """The client of an ASGI scope as a limiter's key: its IPv4 address, or its IPv6 network."""
+    return _place(str(client[0]) if client else "")
+
+
+@lru_cache(maxsize=4096)  # the same few ask again and again
+def _place(text: str) -> str:
     try:
-        address = ip_address(str(client[0]).partition("%")[0] if client else "")
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return "unknown"
     if isinstance(address, IPv6Address):

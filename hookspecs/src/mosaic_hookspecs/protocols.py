@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from mosaic_hookspecs.audit import AuditCheckpoint, AuditRow
 from mosaic_hookspecs.types import (
     Answer,
+    AuditDirection,
     AuditEvent,
     DatabaseLocation,
     Decision,
@@ -20,13 +22,16 @@ from mosaic_hookspecs.types import (
     FailedJob,
     IssuedCertificate,
     Job,
+    PeerRequest,
     QueueTarget,
     Rate,
     Resource,
     StorageTarget,
+    Survey,
     Team,
     Tier,
     User,
+    Verdict,
     Viewer,
 )
 
@@ -155,6 +160,14 @@ class Limiter(Protocol):
         """Count one event of ``key``, unless it is refused. Raises :class:`Unavailable`."""
         ...
 
+    async def take_all(self, wanted: Sequence[tuple[str, Rate]]) -> Sequence[Decision]:
+        """Count one event of each key, or of none if one of them is refused, all at the same moment.
+
+        A decision for each, in order: ``allowed`` says whether that one had room. The keys of one rate differ.
+        Raises :class:`Unavailable`.
+        """
+        ...
+
 
 class Sealer(Protocol):
     """Authenticated encryption at rest. ``place`` (table/row/column) is bound in: moved, it does not open."""
@@ -173,10 +186,36 @@ class Rows(Protocol):
 
     def resource(self, name: str) -> Resource: ...
     def names(self) -> tuple[str, ...]: ...
+    def modes(self, name: str, viewer: Viewer | None = None) -> tuple[str, ...]: ...
     async def list(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer: ...
     async def search(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer: ...
     async def get(self, viewer: Viewer, resource: str, row_id: str) -> Answer: ...
     async def explain(self, viewer: Viewer, resource: str, row_id: str) -> Explanation: ...
+
+    async def survey(self, viewer: Viewer, resource: str, ids: Collection[str]) -> Survey:
+        """Count what a viewer would see, and look for rows by the hex SHA-256 of their ids.
+
+        For operators: it reads each visible row, and believes a :class:`GrantView` that no grant on record bears out.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors, near each other where the meanings are."""
+
+    name: str
+    model: str  # what the vectors of one model have in common; others are made anew when it changes
+    dimensions: int  # of every vector; at most 2000
+    similarity: float  # least cosine similarity of two texts that have to do with each other, -1 to 1
+
+    async def embed(
+        self, texts: Sequence[str], *, kind: Literal["query", "row"]
+    ) -> Sequence[Sequence[float]]:
+        """Return a vector for each text, in order: of the words looked for, or of rows to be found.
+
+        Cuts a text that is too long for the model. Must not block. Raises :class:`Unavailable`.
+        """
+        ...
 
 
 class Identity(Protocol):
@@ -231,6 +270,66 @@ class AuditSink(Protocol):
         ...
 
 
+@runtime_checkable
+class AuditLog(Protocol):
+    """A sink that can be read back, and stands by what it holds with signed checkpoints.
+
+    Methods raise :class:`Unavailable` when it cannot be read.
+    """
+
+    async def key(self) -> bytes:
+        """The public key (Ed25519, 32 bytes) by which outsiders check this gateway's checkpoints."""
+        ...
+
+    async def head(self, *, fresh: bool = False) -> AuditCheckpoint | None:
+        """The latest checkpoint, or None before the first; ``fresh`` signs one first if rows wait for it."""
+        ...
+
+    async def checkpoint(self, number: int) -> AuditCheckpoint | None:
+        """One of them by its number."""
+        ...
+
+    def rows_of(
+        self,
+        grant_id: UUID,
+        *,
+        since: datetime,
+        until: datetime | None = None,
+        direction: AuditDirection = "answered",
+    ) -> AsyncIterator[AuditRow]:
+        """Rows of a grant with ``since <= at < until``, by time: what was answered to it, or asked with it."""
+        ...
+
+
+class ServedListener(Protocol):
+    """A listener for as long as this process serves it."""
+
+    async def reload(self) -> None:
+        """Ask the listener's ``tls`` anew; connections from now on use what it says, open ones go on.
+
+        Raises what ``tls`` raises, and :class:`ConfigError` for what cannot be used: then all stays as it was.
+        """
+        ...
+
+    def serials(self) -> Set[str]:
+        """Serials (lower-case hex) of the client certificates that have open connections here."""
+        ...
+
+    def end(self, serials: Collection[str]) -> None:
+        """Close the connections of these client certificates: at once without a request, else within a second."""
+        ...
+
+
+class PeerPolicy(Protocol):
+    """Has a say on each request of a peer, after its grant and its limits and before any row is read."""
+
+    name: str
+
+    async def decide(self, request: PeerRequest) -> Verdict:
+        """Allow it or deny it. Raising denies, and so does not answering in time: await, never block."""
+        ...
+
+
 class Host(Protocol):
     """What a plugin sees of the gateway. Everything but the first block needs the lifespans to be up."""
 
@@ -268,6 +367,29 @@ class Host(Protocol):
 
     def audit(self) -> AuditSink:
         """All configured sinks as one. Raises :class:`ConfigError` if there is none."""
+        ...
+
+    def audit_log(self) -> AuditLog:
+        """The first configured sink that can be read back. Raises :class:`ConfigError` if none can."""
+        ...
+
+    def listener(self, name: str) -> ServedListener | None:
+        """A listener that this process serves now. None in commands, and before and after serving."""
+        ...
+
+    async def consult(self, request: PeerRequest, *, patience: float) -> Verdict:
+        """What the policies of all plugins say, in order: the first denial is it.
+
+        One that raises, answers no verdict, or takes more than ``patience`` seconds denies; the log names it, and the
+        verdict does not.
+        """
+        ...
+
+    async def notify(self, hook: str, **facts: object) -> None:
+        """Tell all plugins that implement ``hook`` at the same time, and wait until they have heard it, or 5 s.
+
+        One that raises or hangs is named in the log, and changes nothing for the others or for the caller.
+        """
         ...
 
 

@@ -20,12 +20,26 @@ if TYPE_CHECKING:
         AuditSink,
         Cache,
         CertificateAuthority,
+        Embedder,
         Host,
         Limiter,
+        PeerPolicy,
         Queue,
         Storage,
     )
-    from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Resource, SealedColumn, Tier
+    from mosaic_hookspecs.sources import Sources
+    from mosaic_hookspecs.types import (
+        GrantNotice,
+        Job,
+        Listener,
+        MigrationSet,
+        Mount,
+        PeerNotice,
+        Probe,
+        Resource,
+        SealedColumn,
+        Tier,
+    )
 
 PROJECT = "mosaic"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -140,6 +154,28 @@ def mosaic_resources() -> Iterable[Resource]:
 
 
 @hookspec
+def mosaic_sources(host: Host) -> Iterable[Sources]:
+    """Return places with rows that users may read beside the gateway's own, such as ``sources=local,peer:*``.
+
+    When: composing, before the first such request; a place is asked later, all at once, each within the time of
+    the request. Combined: all together, merged into one answer; a kind offered twice, or called ``local``, stops
+    the boot, as does raising. A place that raises or hangs is reported in the answer and changes nothing for the
+    others. Added in 0.2.
+    """
+
+
+@hookspec
+def mosaic_embedders(host: Host) -> Iterable[Embedder]:
+    """Return what turns texts into vectors, for search by meaning.
+
+    When: composing; texts are embedded later, rows in the background and a search's words as it comes. A load that
+    takes long belongs there, too. Combined: at most one may be configured; two stop the boot, as does one without
+    ``storage.enable_vector`` or with other ``dimensions`` than a resource's vectors have. With another ``model``
+    than before, all rows are embedded anew. Raising stops the boot. Added in 0.2.
+    """
+
+
+@hookspec
 def mosaic_probes(host: Host) -> Iterable[Probe]:
     """Return health checks for the doctor, for ``/readyz`` and for the boot.
 
@@ -154,7 +190,8 @@ def mosaic_probes(host: Host) -> Iterable[Probe]:
 def mosaic_listeners(host: Host) -> Iterable[Listener]:
     """Return further sockets to serve beside ``public``.
 
-    When: composing; TLS material is asked for once the lifespans are up. Combined: all together, one Quart
+    When: composing; TLS material is asked for once the lifespans are up, and again when the plugin awaits
+    ``host.listener(name).reload()``. Combined: all together, one Quart
     application each, so that no route leaks from one to another. A name or an address taken twice stops the
     boot. Added in 0.1.
     """
@@ -184,5 +221,47 @@ def mosaic_audit_sinks(host: Host) -> Iterable[AuditSink]:
     """Return where answers to peers are recorded.
 
     When: composing; each sink is awaited before an answer leaves. Combined: every sink must have the event,
-    the first that fails turns the answer into 503. Added in 0.1.
+    the first that fails turns the answer into 503. The first that is an ``AuditLog`` too is what
+    ``host.audit_log()`` reads. Raising stops the boot. Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_peer_policies(host: Host) -> Iterable[PeerPolicy]:
+    """Return rules that may deny a peer's request, such as business hours or an allowlist of networks.
+
+    When: composing; each policy is asked for each request of a peer whose grant allows it and that is within its
+    limits, before any row is read. Combined: asked one after another, in the order of the config, and the first
+    denial is the answer (403, with its reason, which the peer reads; ``policy`` in the audit log). One that raises,
+    or thinks longer than ``plugins.federation.policy_timeout``, denies too, and the log names it and its plugin. A
+    name offered twice, and raising in the hook, stop the boot. Added in 0.2.
+    """
+
+
+@hookspec
+async def mosaic_peer_enrolled(host: Host, peer: PeerNotice) -> None:
+    """Hear that another gateway has enrolled: from now on its certificate opens what its grant shares.
+
+    When: after the change is committed, in the one process that made it, a gateway's or a command's; at most once,
+    and not at all if that process dies in between. Returns nothing. Combined: all plugins are told at the same time,
+    and awaited for 5 s at most. Raising, or hanging, is named in the log and changes nothing for anyone else.
+    Added in 0.2.
+    """
+
+
+@hookspec
+async def mosaic_peer_revoked(host: Host, peer: PeerNotice) -> None:
+    """Hear that a grant was taken back from a gateway that had enrolled with it: its next request is refused.
+
+    When, combined, raising: as `mosaic_peer_enrolled`. Returns nothing. Other grants of the same peer may go on.
+    Added in 0.2.
+    """
+
+
+@hookspec
+async def mosaic_grant_changed(host: Host, grant: GrantNotice) -> None:
+    """Hear of any change of a grant, from being created to being revoked or expired.
+
+    When, combined, raising: as `mosaic_peer_enrolled`. Returns nothing. It is told beside `mosaic_peer_enrolled` and
+    `mosaic_peer_revoked`, in no certain order. Added in 0.2.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,6 +166,7 @@ class Answer:
     body: bytes
     rows: int
     version: int | None = None  # of a single row; its ETag
+    headers: Mapping[str, str] = field(default_factory=dict)  # further ones of the response
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,14 @@ class Explanation:
 
     visible: bool
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How much of a resource a viewer sees."""
+
+    rows: int
+    known: frozenset[str]  # those of the ids asked for, as hex SHA-256, that are among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,21 +201,61 @@ class DatabaseLocation:
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """What a listener needs to speak TLS, all PEM. With ``client_roots`` a client certificate is required."""
+    """What a listener needs to speak TLS. With ``client_roots`` a client certificate is required."""
 
-    chain: bytes
-    key: bytes = field(repr=False)
-    client_roots: bytes | None = None
+    chain: bytes  # PEM, leaf first
+    key: bytes = field(repr=False)  # PEM
+    client_roots: bytes | None = None  # PEM
+    # DER (RFC 5280): the clients it lists are refused, and all of them from its nextUpdate on. None: no list
+    client_crl: bytes | None = field(default=None, repr=False)
+    minimum: Literal["1.2", "1.3"] = "1.3"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerLimits:
+    """What the clients of one listener may cost each process; times are seconds. None: what the gateway allows."""
+
+    max_header_bytes: int | None = None  # of one request, its request line included
+    max_body_bytes: int | None = None
+    keep_alive: float | None = None  # a connection without a request
+    read_timeout: float | None = None  # all headers; between two pieces of a body; taking any of an answer
+    max_connections: int | None = None
+    max_per_certificate: int | None = None  # connections of one client certificate
+    max_per_address: int | None = None  # connections of one IPv4 address or IPv6 /64
+    max_handshakes: int | None = None  # TLS handshakes at once
+    handshake_rate: float | None = None  # TLS handshakes in a second
+    max_streams: int | None = None  # requests at once on one h2 connection
+    max_requests: int | None = None  # requests at once; more are answered 503
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket to serve. ``tls`` is awaited once the lifespans are up; None serves plain HTTP."""
+    """A socket to serve.
+
+    ``tls`` is awaited once the lifespans are up, and again whenever the plugin asks with
+    ``host.listener(name).reload()``; None serves plain HTTP.
+    """
 
     name: str
     host: str
     port: int
     tls: Callable[[], Awaitable[TLS]] | None = None
+    http2: bool = True  # beside HTTP/1.1
+    limits: ListenerLimits = ListenerLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class QuickRequest:
+    """A GET without a body, before any routing."""
+
+    path: str
+    query: bytes  # what follows the question mark, as it came
+    request_id: str
+    client: Sequence[Any] | None  # address and port
+    certificate: bytes | None  # the client's, DER
+
+
+Quick = Callable[[QuickRequest], Awaitable[Answer] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +265,16 @@ class Mount:
     ``openapi`` says what its routes on ``public`` are: an OpenAPI 3.1 document with ``paths`` and, for what they
     refer to, ``components.schemas``. It may refer to the gateway's ``#/components/responses/Problem404`` and its
     like; the problems that any route may answer are added.
+
+    ``quick`` answers the most frequent requests of the listener ahead of Quart, exactly as the blueprint would, and
+    guards itself; for any other it returns None. Only listeners other than ``public`` have it.
     """
 
     listener: str
     blueprint: Blueprint
     anonymous: bool = False
     openapi: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    quick: Quick | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +367,12 @@ class IssuedCertificate:
     not_after: datetime
 
 
+AuditVerb = Literal[
+    "list", "get", "search", "whoami", "capabilities", "renew", "audit", "offer", "enroll", "other"
+]
+AuditDirection = Literal["answered", "asked"]  # a peer asked us, or we asked it: then "out" is what came in
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
     """Who asked what, and what left. Never content."""
@@ -322,7 +381,7 @@ class AuditEvent:
     grant_id: UUID | None
     subject_id: UUID | None
     serial: str
-    verb: Literal["list", "get", "search", "whoami", "offer", "enroll", "other"]
+    verb: AuditVerb
     resource: str
     query_hash: str  # hex SHA-256 of the query string or row id
     outcome: str  # "ok" or the problem code of the refusal
@@ -330,3 +389,71 @@ class AuditEvent:
     bytes_out: int
     latency_us: int
     request_id: str
+    trace_id: str = ""  # W3C Trace Context: 32 lower-case hex digits, or none
+    direction: AuditDirection = "answered"
+
+
+PeerVerb = Literal["list", "get", "search", "whoami", "capabilities", "renew", "audit", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRequest:
+    """What a peer asks for, as a policy sees it: its certificate and grant are good, and it is within its limits."""
+
+    peer: str  # what this gateway calls it
+    grant_id: UUID
+    subject_id: UUID
+    verb: PeerVerb
+    resource: str  # as it was asked for; empty for what is of no resource
+    address: str  # IPv4 address, or IPv6 network of 64 bits; "unknown" where it is not known
+    at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a policy says of a request. Made with :meth:`allow` or :meth:`deny`."""
+
+    allowed: bool
+    reason: str = ""
+    remedy: str = ""
+
+    @classmethod
+    def allow(cls) -> Verdict:
+        """Nothing to say against it."""
+        return _ALLOWED
+
+    @classmethod
+    def deny(cls, reason: str, *, remedy: str = "") -> Verdict:
+        """Refuse it. The peer is told both, so nothing internal may be in them."""
+        return cls(False, reason, remedy)
+
+
+_ALLOWED = Verdict(True)
+
+
+GrantChange = Literal[
+    "created", "enrolled", "updated", "reissued", "quarantined", "released", "revoked", "expired"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantNotice:
+    """A grant, right after a change."""
+
+    grant_id: UUID
+    subject_id: UUID
+    peer: str  # what this gateway calls it
+    change: GrantChange
+    version: int  # of the grant, from this change on
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNotice:
+    """Another gateway that may read here through a grant, or no longer may."""
+
+    peer: str  # what this gateway calls it
+    gateway: str | None  # what it calls itself
+    grant_id: UUID
+    subject_id: UUID
+    serial: str | None  # of its certificate, lower-case hex

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,20 @@ import mosaic_audit.plugin
 import mosaic_embedded_ca.plugin
 import mosaic_federation.plugin
 import mosaic_workspace.plugin
+from mosaic_audit.settings import Settings as AuditSettings
 from mosaic_audit.writer import Writer
 from mosaic_embedded_ca.authority import EmbeddedCA
 from mosaic_embedded_ca.settings import Settings as CASettings
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.grants import Grants, Offer
 from mosaic_federation.keys import new_key, signing_request
-from mosaic_federation.links import open_links
+from mosaic_federation.lifespan import open_federation
+from mosaic_federation.listener import peer_mount
 from mosaic_federation.scopes import ScopeRequest
-from mosaic_federation.settings import Settings
+from mosaic_federation.settings import PeerLimits, Settings
 from mosaic_gateway.database import Pool
 from mosaic_gateway.host import GatewayHost, PluginHost
+from mosaic_gateway.http import listener_app
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_gateway.sealing import Keyring, Keys
@@ -34,6 +37,8 @@ from mosaic_hookspecs.types import MigrationSet, QueueTarget, StorageTarget, Tie
 from mosaic_migrations import CORE
 from mosaic_tier_local.cache import MemoryCache
 from mosaic_tier_local.limiter import MemoryLimiter
+
+Ask = Callable[..., Awaitable[Any]]
 
 PLUGINS = (mosaic_workspace, mosaic_audit, mosaic_embedded_ca, mosaic_federation)
 
@@ -79,11 +84,19 @@ def token_of(offer: Offer) -> str:
 
 @pytest.fixture
 def migration_sets() -> list[MigrationSet]:
-    return [CORE, *(one for plugin in PLUGINS for one in plugin.plugin.mosaic_migrations())]
+    offered = (one for plugin in PLUGINS for one in plugin.plugin.mosaic_migrations())
+    return [CORE, *(one for one in offered if not one.needs_vector)]
 
 
 @pytest.fixture
-async def world(pool: Pool, tmp_path: Path) -> AsyncIterator[World]:
+async def peers(behind_wall: Any) -> AsyncIterator[Pool]:
+    """What peers are answered through."""
+    async with behind_wall(mosaic_workspace.plugin.mosaic_resources()) as peers:
+        yield peers
+
+
+@pytest.fixture
+async def world(pool: Pool, peers: Pool, tmp_path: Path) -> AsyncIterator[World]:
     gateway = GatewayHost(
         gateway_name="work",
         tier=Tier("local", "local", "for tests"),
@@ -91,17 +104,36 @@ async def world(pool: Pool, tmp_path: Path) -> AsyncIterator[World]:
         public_url="http://127.0.0.1:8080",
         storage_target=StorageTarget("embedded"),
         queue_target=QueueTarget("postgres"),
-        settings={"embedded_ca": CASettings(), "federation": Settings(), "audit": None},
+        settings={"embedded_ca": CASettings(), "federation": Settings(), "audit": AuditSettings()},
         resources=tuple(mosaic_workspace.plugin.mosaic_resources()),
     )
     gateway.authorities = [EmbeddedCA(PluginHost(gateway, "embedded_ca"))]
     gateway.sinks = [Writer(PluginHost(gateway, "audit"))]
     gateway.database, gateway.sealer = pool, Keyring(Keys("k1", {"k1": b"s" * 32}))
     gateway.identity = identities = Identities(pool)
-    gateway.rows = ResourceRows(pool, gateway.resources, lambda: [b"c" * 32])
+    gateway.rows = ResourceRows(pool, gateway.resources, lambda: [b"c" * 32], peers)
     gateway.limiter = MemoryLimiter()
     host = PluginHost(gateway, "federation")
     ada = (await identities.add_user("ada")).id
     gateway.cache = cache = MemoryCache(host)
-    async with cache.open(), open_links(host):
+    async with cache.open(), open_federation(host):
         yield World(host, gateway, pool, ada)
+
+
+@pytest.fixture
+def asker(world: World) -> Callable[..., Ask]:
+    """Make what asks the listener's application as a peer does, from 192.0.2.1; its config has these limits."""
+
+    def make(*, policy_timeout: float = 0.5, **limits: Any) -> Ask:
+        settings = Settings(limits=PeerLimits(**limits), policy_timeout=policy_timeout)
+        world.gateway.settings["federation"] = settings
+        mounts = [peer_mount(world.host)]
+        client = listener_app("federation", mounts, max_body_bytes=65_536).test_client()
+
+        async def ask(certificate: bytes | None, path: str = "tasks", address: str = "192.0.2.1") -> Any:
+            scope = {"state": {"client_certificate": certificate}, "client": (address, 40_000)}
+            return await client.get(f"/federation/v1/{path}", scope_base=scope)
+
+        return ask
+
+    return make

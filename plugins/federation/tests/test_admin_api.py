@@ -68,6 +68,7 @@ async def api(world: Any) -> AsyncIterator[Api]:
     services = SimpleNamespace(
         name="work", version="1", rows=gateway.rows, identities=gateway.identity, limiter=gateway.limiter,
         mounts=list(mosaic_routes(world.host)), max_body_bytes=16 * 1024 * 1024, ready=None,
+        sources=SimpleNamespace(kinds=()),
     )  # fmt: skip
     app = public_app(services)  # type: ignore[arg-type]
     listener = Listener("public", "127.0.0.1", 0)
@@ -381,3 +382,21 @@ async def test_too_many_requests_of_one_admin(api: Api, lead: httpx.AsyncClient)
     assert len(refused) == 240 - allowed
     assert "Retry-After" in refused[0].headers
     assert (await other.get(PEERS)).status_code == 200
+
+
+async def test_a_grants_own_limits(lead: httpx.AsyncClient, world: Any) -> None:
+    wanted = {"subject": "ada", "peer": "home", "scope": {"resources": ["tasks"], "include_personal": True}}
+    made = await lead.post(GRANTS, json=wanted | {"limits": {"requests_per_minute": 600}})
+    assert (made.status_code, made.json()["requests_per_minute"], made.json()["concurrency"]) == (
+        201,
+        600,
+        None,
+    )
+    path = f"{GRANTS}/{made.json()['id']}"
+    changed = (await lead.patch(path, json={"limits": {"concurrency": 4}})).json()
+    assert (changed["requests_per_minute"], changed["concurrency"]) == (600, 4)
+    assert changed["scope"] == made.json()["scope"]
+    changed = (await lead.patch(path, json={"limits": {"requests_per_minute": None}})).json()
+    assert (changed["requests_per_minute"], changed["concurrency"]) == (None, 4)
+    found = problem(await lead.patch(path, json={"limits": {"concurrency": 0}}), 422)
+    assert [each["pointer"] for each in found["errors"]] == ["/limits/concurrency"]

@@ -30,7 +30,7 @@ def token_of(offer: Any) -> str:
 async def waits(world: Any, sessions: int) -> None:
     """Until so many sessions wait for somebody else's transaction."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await world.pool.fetchval(query) < sessions:  # noqa: ASYNC110 - another process's doing
             await asyncio.sleep(0.01)
 

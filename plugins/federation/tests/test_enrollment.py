@@ -21,6 +21,7 @@ from mosaic_federation.routes import enrollment_routes
 from mosaic_federation.settings import DEFAULT_ARC
 from mosaic_gateway.http import listener_app
 from mosaic_hookspecs.errors import Conflict, Gone, Invalid, NotFound, Unavailable
+from mosaic_hookspecs.testing.queues import until
 from mosaic_hookspecs.types import Mount
 
 
@@ -174,16 +175,20 @@ async def test_an_authority_that_hangs_holds_no_connection_and_leaves_the_token_
 ) -> None:
     offers = [await world.offer() for _ in range(20)]
 
+    asked = 0
+
     async def hang(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
         await asyncio.sleep(60)
 
     with monkeypatch.context() as patch:
         patch.setattr(world.host.authority(), "issue_client", hang)
-        patch.setattr("mosaic_federation.enrollment._PATIENCE", 1.0)
+        patch.setattr("mosaic_federation.enrollment._PATIENCE", 2.0)
         redeeming = [asyncio.create_task(redeem(Enrollment(world.host), token_of(o))) for o in offers]
-        await asyncio.sleep(0.5)
-        async with asyncio.timeout(0.3):
-            assert await world.pool.fetchval("SELECT 1") == 1
+        await until(lambda: asked == len(offers))
+        assert await world.pool.fetchval("SELECT 1") == 1
+        assert sum(not task.done() for task in redeeming) > 10, "as many as there are connections wait on"
         outcomes = await asyncio.gather(*redeeming, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
     assert await spent(world) == 0
@@ -195,17 +200,20 @@ async def test_a_redemption_that_was_cancelled_leaves_the_token_unspent(
 ) -> None:
     token = token_of(await world.offer())
 
+    asked = asyncio.Event()
+
     async def hang(*_: object, **__: object) -> None:
+        asked.set()
         await asyncio.sleep(60)
 
     with monkeypatch.context() as patch:
         patch.setattr(world.host.authority(), "issue_client", hang)
         task = asyncio.create_task(redeem(Enrollment(world.host), token))
-        await asyncio.sleep(0.3)
+        await asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):  # a claim that was left would last 20
         await redeem(Enrollment(world.host), token)
 
 
@@ -333,7 +341,7 @@ async def test_a_url_taken_back_while_its_redemption_waits_for_the_grant_is_gone
     async with world.pool.transaction() as sql:
         await sql.execute("SELECT FROM federation_grants FOR UPDATE")
         redeeming = asyncio.create_task(redeem(Enrollment(world.host), token_of(offer)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await world.pool.fetchval(waiting):  # noqa: ASYNC110 - the database sets no event
                 await asyncio.sleep(0.02)
         await sql.execute("UPDATE federation_enrollment_tokens SET expires_at = clock_timestamp()")

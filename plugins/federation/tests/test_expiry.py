@@ -50,7 +50,7 @@ async def test_only_lapsed_grants_become_expired(world: Any) -> None:
         missed.grant.id: "expired",
     }
     with pytest.raises(Forbidden, match="has expired"):
-        await Gate(world.host).answer(certificate, Asked("list", "tasks", b"", "r"), None)  # type: ignore[arg-type]
+        await Gate(world.host).answer(certificate, Asked("list", "tasks", b"", "r", "192.0.2.1"), None)  # type: ignore[arg-type]
 
 
 async def test_an_enrollment_url_that_was_missed_is_still_told_so_for_a_month(world: Any) -> None:

@@ -17,6 +17,9 @@ from mosaic_migrations.runner import migrate, pending
 
 RELEASE = Path(__file__).with_name("release_0_1.sql")
 
+#: Months of the audit log come and go; those of before an upgrade are one.
+NO_PARTITION = "{} NOT IN (SELECT {} FROM pg_class WHERE relispartition)"
+
 #: Everything of a schema that queries can meet, in a form that does not depend on when it was made.
 CATALOG = {
     "columns": """
@@ -24,17 +27,20 @@ CATALOG = {
                a.attgenerated::text, a.attstorage::text, pg_get_expr(d.adbin, d.adrelid)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
              LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'mosaic'::regnamespace AND c.relkind = 'r'""",
-    "constraints": """
+        WHERE c.relnamespace = 'mosaic'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition""",
+    "constraints": f"""
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'mosaic'::regnamespace""",
-    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'mosaic'",
+        WHERE connamespace = 'mosaic'::regnamespace AND {NO_PARTITION.format("conrelid", "oid")}""",
+    "indexes": f"""
+        SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'mosaic' AND {NO_PARTITION.format("tablename", "relname")}""",
     "enums": """
         SELECT t.typname, e.enumlabel, row_number() OVER (PARTITION BY t.oid ORDER BY e.enumsortorder)
         FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE t.typnamespace = 'mosaic'::regnamespace""",
     "functions": "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'mosaic'::regnamespace",
-    "triggers": """
-        SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal""",
+    "triggers": f"""
+        SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger
+        WHERE NOT tgisinternal AND {NO_PARTITION.format("tgrelid", "oid")}""",
     "migrations": "SELECT component, version, phase, name, sha256 FROM mosaic.migrations",
 }
 

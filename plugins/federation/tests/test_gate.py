@@ -16,15 +16,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_federation.keys import new_key, signing_request
-from mosaic_federation.listener import peer_routes
+from mosaic_federation.listener import peer_mount
 from mosaic_gateway.http import listener_app
-from mosaic_hookspecs.types import Mount
 
 Ask = Callable[..., Awaitable[tuple[int, Any]]]
 
 
 def application(world: Any) -> Any:
-    return listener_app("federation", [Mount("federation", peer_routes(world.host))], max_body_bytes=65_536)
+    return listener_app("federation", [peer_mount(world.host)], max_body_bytes=65_536)
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ async def test_the_audit_row_says_who_and_how_much_but_not_what(world: Any, ask:
 async def test_every_route_of_the_listener_needs_a_certificate(world: Any) -> None:
     app = application(world)
     rules = list(app.url_map.iter_rules())
-    assert len(rules) == 4
+    assert len(rules) == 6
     client = app.test_client()
     for rule in rules:
         path = re.sub("<[^>]+>", "x", rule.rule)

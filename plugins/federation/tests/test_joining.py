@@ -350,7 +350,7 @@ async def test_every_process_drops_its_connections_to_a_peer_that_was_removed(ot
     assert not client.closed, "it is still a peer"
     await Peers(world.pool).remove("work")
     await tell_removed(world.host)
-    await until(lambda: client.closed, within=2)
+    await until(lambda: client.closed)
     assert not links_of(world.host)._clients
 
 

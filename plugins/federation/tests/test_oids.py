@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +27,26 @@ def utf8(value: bytes) -> bytes:
     return bytes([0x0C, len(value)]) + value
 
 
-def certificate(*names: tuple[str, bytes], sans: bool = True) -> bytes:
+FOR_CLIENTS = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+def certificate(
+    *names: tuple[str, bytes],
+    sans: bool = True,
+    purposes: tuple[x509.ObjectIdentifier, ...] = FOR_CLIENTS,
+    signs: bool | None = True,
+) -> bytes:
     name = x509.Name([])
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key())
         .serial_number(0xABC).not_valid_before(now).not_valid_after(now + timedelta(hours=1))
     )  # fmt: skip
+    if purposes:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    if signs is not None:
+        rest = (False,) * 8
+        builder = builder.add_extension(x509.KeyUsage(signs, *rest), critical=True)
     if sans:
         others = [x509.OtherName(x509.ObjectIdentifier(oid), value) for oid, value in names]
         general = [x509.DNSName("other.example"), *others]
@@ -102,3 +116,22 @@ def test_ids_below_another_arc_are_none() -> None:
     for arc in ("1.3.6.1.4.1.9999", "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.32473.7"):
         with pytest.raises(Forbidden, match="0 times"):
             read_claims(der, arc)
+
+
+@pytest.mark.parametrize(
+    ("purposes", "signs"),
+    [
+        ((), True),
+        ((ExtendedKeyUsageOID.SERVER_AUTH,), True),
+        ((ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,), True),
+        (FOR_CLIENTS, False),
+        (FOR_CLIENTS, None),
+    ],
+)
+def test_what_is_not_said_to_be_for_clients_is_refused(
+    purposes: tuple[x509.ObjectIdentifier, ...], signs: bool | None
+) -> None:
+    ids = ((GRANT_ID, utf8(GOOD)), (SUBJECT_ID, utf8(GOOD)))
+    assert read_claims(certificate(*ids), DEFAULT_ARC).serial == "abc"
+    with pytest.raises(Forbidden, match="not one for TLS clients"):
+        read_claims(certificate(*ids, purposes=purposes, signs=signs), DEFAULT_ARC)

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from free_ports import free_port
 from mosaic_embedded_ca.certificates import Root, make_client, make_root, make_server
 from mosaic_federation.keys import client_context, key_pem, new_key
 from mosaic_federation.settings import DEFAULT_ARC
@@ -40,13 +41,12 @@ def s_server(directory: Path, leaf: x509.Certificate, key: Any, *options: str) -
         pytest.skip("needs openssl: apt-get install openssl")
     for name, text in (("leaf", pem(leaf)), ("key", key_pem(key)), ("ca", pem(THEIRS.certificate))):
         (directory / name).write_bytes(text)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     files = ["-cert", directory / "leaf", "-key", directory / "key", "-CAfile", directory / "ca"]
     command = [program, "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-quiet", *files, *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -54,7 +54,7 @@ def s_server(directory: Path, leaf: x509.Certificate, key: Any, *options: str) -
         yield port
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 async def dialled(port: int, *, issuer: Root = THEIRS) -> tuple[str, str]:

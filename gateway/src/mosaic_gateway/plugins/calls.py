@@ -6,11 +6,21 @@ aborts the others without saying who it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from mosaic_gateway.plugins.loader import Registry
 from mosaic_hookspecs.errors import ConfigError
+from mosaic_hookspecs.protocols import PeerPolicy
+from mosaic_hookspecs.types import PeerRequest, Verdict
+
+log = logging.getLogger("mosaic.plugins")
+
+_NOT_ASKED = Verdict.deny(
+    "a policy of this gateway could not be asked", remedy="try again; if it lasts, tell its admin"
+)
 
 
 def each(
@@ -47,3 +57,66 @@ def each_item(
     for name, items in each(registry, hook, host_for=host_for):
         for item in items:
             yield name, item
+
+
+async def consult(
+    policies: Sequence[tuple[str, PeerPolicy]], request: PeerRequest, *, patience: float
+) -> Verdict:
+    """Ask policies in order; the first denial is the answer. One that fails, or takes too long, denies."""
+    for plugin, policy in policies:
+        verdict = await _verdict(plugin, policy, request, patience)
+        if not verdict.allowed:
+            why = (plugin, policy.name, request.peer, request.grant_id, verdict.reason)
+            log.info("plugin %r: policy %r denies %r, grant %s: %s", *why)
+            return verdict
+    return Verdict.allow()
+
+
+async def _verdict(plugin: str, policy: PeerPolicy, request: PeerRequest, patience: float) -> Verdict:
+    try:
+        verdict = await _within(patience, policy.decide(request))
+    except TimeoutError:
+        log.error(  # noqa: TRY400 - where it was waited for tells nothing
+            "plugin %r: policy %r did not decide within %g s: denied", plugin, policy.name, patience
+        )
+        return _NOT_ASKED
+    except Exception:
+        log.exception("plugin %r: policy %r failed: denied", plugin, policy.name)
+        return _NOT_ASKED
+    if not isinstance(verdict, Verdict):
+        log.error("plugin %r: policy %r returned no verdict: denied", plugin, policy.name)
+        return _NOT_ASKED
+    return verdict
+
+
+async def broadcast(
+    registry: Registry, hook: str, *, host_for: Callable[[str], Any], patience: float, **facts: object
+) -> None:
+    """Tell every plugin that has ``hook``, at the same time. One that fails is named in the log, no more."""
+    impls = getattr(registry.manager.hook, hook).get_hookimpls()
+    await asyncio.gather(
+        *(_tell(impl, hook, {**facts, "host": host_for(impl.plugin_name)}, patience) for impl in impls)
+    )
+
+
+async def _tell(impl: Any, hook: str, facts: dict[str, object], patience: float) -> None:
+    try:
+        await _within(patience, impl.function(*(facts[name] for name in impl.argnames)))
+    except TimeoutError:
+        log.error(  # noqa: TRY400 - as above
+            "plugin %r: %s did not end within %g s", impl.plugin_name, hook, patience
+        )
+    except Exception:
+        log.exception("plugin %r: %s failed", impl.plugin_name, hook)
+
+
+async def _within(patience: float, work: Awaitable[Any]) -> Any:
+    """What ``work`` returns. Raises :class:`TimeoutError` even if it will not be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()

@@ -12,6 +12,14 @@ rely on pytest-asyncio's auto mode.
 from mosaic_hookspecs.testing.authorities import AuthorityContract
 from mosaic_hookspecs.testing.caches import CacheContract
 from mosaic_hookspecs.testing.limiters import LimiterContract
+from mosaic_hookspecs.testing.policies import PolicyContract, peer_request
 from mosaic_hookspecs.testing.queues import QueueContract
 
-__all__ = ["AuthorityContract", "CacheContract", "LimiterContract", "QueueContract"]
+__all__ = [
+    "AuthorityContract",
+    "CacheContract",
+    "LimiterContract",
+    "PolicyContract",
+    "QueueContract",
+    "peer_request",
+]

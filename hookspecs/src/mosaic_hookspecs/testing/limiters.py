@@ -52,3 +52,21 @@ class LimiterContract:
         async with make() as limiter:
             decisions = await asyncio.gather(*(limiter.take("a", SLOW) for _ in range(40)))
         assert sum(d.allowed for d in decisions) == 3
+
+    async def test_several_at_once_are_counted_all_or_none(self, make: Make) -> None:
+        async with make() as limiter:
+            while (await limiter.take("a", SLOW)).allowed:
+                pass
+            refused = await limiter.take_all([("a", QUICK), ("a", SLOW), ("b", SLOW)])
+            assert [decision.allowed for decision in refused] == [True, False, True]
+            assert [decision.remaining for decision in refused] == [2, 0, 3]
+            assert 15 < refused[1].retry_after <= 20
+            counted = await limiter.take_all([("b", SLOW), ("a", QUICK)])
+            assert [(decision.allowed, decision.remaining) for decision in counted] == [(True, 2), (True, 1)]
+
+    async def test_several_at_once_share_their_limits_with_others(self, make: Make) -> None:
+        async with make() as limiter:
+            wanted = [("a", SLOW), ("b", SLOW)]
+            taken = await asyncio.gather(*(limiter.take_all(wanted) for _ in range(20)))
+            assert sum(all(d.allowed for d in decisions) for decisions in taken) == 3
+            assert not (await limiter.take("b", SLOW)).allowed

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quart import request
 
+from mosaic_federation.grant_limits import GrantLimits
 from mosaic_federation.peers import Readers
 from mosaic_hookspecs.errors import Fault, Invalid, Malformed, PreconditionFailed, TooLarge
 
@@ -42,13 +43,17 @@ class NewGrant(Body):
     """What you call the other gateway."""
     scope: dict[str, Any]
     """What the peer may see."""
+    limits: GrantLimits = GrantLimits()
+    """How much it may ask."""
 
 
 class GrantUpdate(Body):
-    """Another scope for a grant."""
+    """Another scope, or other limits, for a grant."""
 
-    scope: dict[str, Any]
+    scope: dict[str, Any] = Field(default_factory=dict)
     """The parts to change; the others stay as they are."""
+    limits: GrantLimits = GrantLimits()
+    """Those to change; null for what the config says."""
     reason: Reason | None = None
     """Kept in the grant's history."""
 

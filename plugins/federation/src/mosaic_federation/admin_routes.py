@@ -76,7 +76,11 @@ def _add_grants(blueprint: Blueprint, host: Host) -> None:
     async def grant_create() -> Response:
         wanted = await read_body(NewGrant)
         offer = await grants.create(
-            subject=wanted.subject, peer=wanted.peer, scope=wanted.scope, actor=_actor()
+            subject=wanted.subject,
+            peer=wanted.peer,
+            scope=wanted.scope,
+            actor=_actor(),
+            limits=wanted.limits,
         )
         return _offered(offer, 201, Location=f"{PREFIX}/grants/{offer.grant.id}")
 
@@ -91,7 +95,12 @@ def _add_grants(blueprint: Blueprint, host: Host) -> None:
     async def grant_update(grant_id: UUID) -> Response:
         version, wanted = wanted_version(), await read_body(GrantUpdate)
         change = grants.update(
-            grant_id, wanted.scope, actor=_actor(), reason=wanted.reason, expected_version=version
+            grant_id,
+            wanted.scope,
+            actor=_actor(),
+            reason=wanted.reason,
+            expected_version=version,
+            limits=wanted.limits,
         )
         return _granted(await _as_of(grants, grant_id, version, change))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
+from dataclasses import dataclass
+from math import isfinite
+from typing import Annotated, Any, NoReturn
 
 import aiohttp
-from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, StringConstraints, TypeAdapter
 
 from mosaic_hookspecs.errors import (
     Conflict,
@@ -30,10 +32,23 @@ _OK = 200
 _A_DAY = 86_400  # seconds
 _A_NUMBER = re.compile(r"[0-9]{1,9}")
 _CHUNK = 65_536  # bytes
+_CODE = re.compile(r"urn:mosaic:problem:([a-z-]{1,63})")
 _LONGEST_TEXT = 500  # characters
 _MOST_FAULTS = 20
 
-Row = dict[str, Any]
+
+def _has_id(row: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(row.get("id"), str):
+        raise ValueError("a row has an id")  # noqa: TRY004 - pydantic takes no other error for a verdict
+    return row
+
+
+Row = Annotated[dict[str, Any], AfterValidator(_has_id)]
+_row: TypeAdapter[dict[str, Any]] = TypeAdapter(Row)
+
+
+class Unreachable(Unavailable):
+    """Nobody answers at a peer's address; old answers of the peer may be shown, as old ones."""
 
 
 class Page(BaseModel):
@@ -46,17 +61,26 @@ class Page(BaseModel):
 def read_page(body: bytes, who: str) -> Page:
     """Return the page that ``body`` is. Raises :class:`Unavailable` if it is none."""
     try:
-        return Page.model_validate_json(body)
-    except ValidationError:
+        return Page.model_validate(json.loads(body, parse_constant=_refuse, parse_float=_number))
+    except (ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise _no_gateway(who) from None
 
 
 def read_row(body: bytes, who: str) -> Row:
     """Return the row that ``body`` is. Raises :class:`Unavailable` if it is none."""
     try:
-        return TypeAdapter(Row).validate_json(body)
-    except ValidationError:
+        return _row.validate_python(json.loads(body, parse_constant=_refuse, parse_float=_number))
+    except (ValueError, RecursionError):
         raise _no_gateway(who) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came: a body, or the refusal that is to be raised. ``outcome`` is what the peer has on record, too."""
+
+    body: bytes
+    refusal: MosaicError | None = None
+    outcome: str = "ok"
 
 
 async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) -> bytes:
@@ -64,14 +88,24 @@ async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
 
     Raises the error that a refusal names, with ``who`` in its text, and :class:`Unavailable` for anything else.
     """
+    came = await take_answer(response, who, limit)
+    if came.refusal:
+        raise came.refusal
+    return came.body
+
+
+async def take_answer(response: aiohttp.ClientResponse, who: str, limit: int) -> Came:
+    """As :func:`read_answer`, with a refusal returned. Raises :class:`Unavailable` for what is too large."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk
         if len(body) > limit:
             raise Unavailable(f"{who} sent more than {limit} bytes")
     if response.status == _OK:
-        return bytes(body)
-    raise _refusal(response, bytes(body), who)
+        return Came(bytes(body))
+    refusal = _refusal(response, bytes(body), who)
+    named = _CODE.fullmatch(_text(_object(bytes(body)).get("type")))
+    return Came(b"", refusal, named[1] if named else refusal.code)
 
 
 def _no_gateway(who: str) -> Unavailable:
@@ -111,6 +145,18 @@ def _object(body: bytes) -> dict[str, Any]:
 def _wait(text: str) -> int:
     """Seconds, at most a day: what another gateway says is not believed without bound."""
     return min(int(text), _A_DAY) if _A_NUMBER.fullmatch(text) else 1
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _number(text: str) -> float:
+    """RFC 8259 bounds no number; what becomes infinite here could not be written as JSON again."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from mosaic_federation.revocation_list import fetch_list
 from mosaic_hookspecs.errors import MosaicError, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
@@ -21,15 +22,18 @@ _sql = load_queries("mosaic_federation", "enrollment.sql")
 
 
 async def tell_authority(host: Host) -> None:
-    """Have every certificate that has ended revoked at the authority.
+    """Have every certificate that has ended revoked at the authority, and take its list as it then is.
 
     Raises :class:`Unavailable` when it cannot be told within 8 s; what is left is tried again by the job.
     """
     try:
         async with asyncio.timeout(_PATIENCE):
-            for row in await host.database.fetch(_sql.certificates_to_revoke):
+            ended = await host.database.fetch(_sql.certificates_to_revoke)
+            for row in ended:
                 await host.authority().revoke(row["serial"])
                 await host.database.execute(_sql.certificate_revoked, row["serial"])
+            if ended:
+                await fetch_list(host)
     except TimeoutError:
         raise Unavailable("the certificate authority takes too long to revoke") from None
 

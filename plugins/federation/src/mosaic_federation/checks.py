@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 from yarl import URL
 
+from mosaic_federation.capabilities import PROTOCOL, Capabilities
 from mosaic_federation.lifetimes import ends_soon, in_words
 from mosaic_federation.links import links_of
 from mosaic_federation.offers import Whoami, read_whoami
 from mosaic_federation.oids import read_claims
 from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.telling import ask, told_of
 from mosaic_federation.tls_errors import explain
 from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import MosaicError
@@ -77,6 +79,8 @@ async def _asked(host: Host, peer: Peer) -> AsyncIterator[Check]:
     release = f", release {whoami.release}" if whoami.release else ""
     told = f"{whoami.gateway!r}{release}: grant {whoami.grant_id}, the eyes of {whoami.subject.username!r}"
     yield Check("whoami", Finding("green", told))
+    await ask(host, peer)
+    yield Check("release", _release(told_of(await Peers(host.database).get(peer.name))))
     yield Check("grant", _grant(whoami))
     yield Check("scope", _scope(peer, whoami))
     yield Check("clock", _clock(whoami, before, after))
@@ -141,6 +145,21 @@ async def _tried(step: Any) -> Finding:
             return finding
     except (OSError, UnicodeError) as error:  # TimeoutError and ssl.SSLError are OSErrors
         return Finding("red", *explain(error))
+
+
+def _release(told: Capabilities | None) -> Finding:
+    if told is None:
+        return Finding(
+            "yellow", "it does not tell what its release can do", "ask its admin what is wrong there"
+        )
+    protocol = told.protocol
+    text = f"{told.name} speaks protocol {protocol.min} to {protocol.max}, this gateway {PROTOCOL.min} to {PROTOCOL.max}"
+    if protocol.min > PROTOCOL.max:
+        return Finding("red", text, "upgrade this gateway")
+    if not told.renewal:
+        remedy = "our certificate is not renewed by itself there: ask its admin for a newer release"
+        return Finding("yellow", text, remedy)
+    return Finding("green", text)
 
 
 def _grant(whoami: Whoami) -> Finding:

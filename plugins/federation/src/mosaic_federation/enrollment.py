@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_federation.announced import scope_for_peer, words_for_peer
 from mosaic_federation.attempts import Attempt, log
 from mosaic_federation.certificates import try_to_tell_authority
 from mosaic_federation.grants import fingerprint, token_hash
-from mosaic_federation.oids import read_claims
+from mosaic_federation.issuing import issue
+from mosaic_federation.notices import tell_changed_by_id
 from mosaic_federation.scopes import parse_scope
 from mosaic_federation.settings import Settings
-from mosaic_hookspecs.errors import Conflict, Forbidden, Gone, Invalid, MosaicError, NotFound, Unavailable
+from mosaic_hookspecs.errors import Conflict, Gone, Invalid, MosaicError, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import IssuedCertificate
 
-_PATIENCE = 15.0  # seconds, for the authority
-_CLAIM = 20.0  # seconds: longer than the patience, so that a claim ends before another begins
+_CLAIM = 20.0  # seconds: longer than the authority is waited for, so that a claim ends before another begins
 _POLL = 0.1  # seconds
 _TRIPPED = "its enrollment URL was used a second time"
-_ENDLESS = timedelta(days=3650)  # asked of the authority for a grant without end; it grants less
 
 _sql = load_queries("mosaic_federation", "enrollment.sql")
 _CLAIM_AND_READ = _sql.token_claim.replace("{offer}", _sql.offer)
@@ -132,32 +127,19 @@ class Enrollment:
                 if issued is not None:
                     await self._host.authority().revoke(issued.serial)
             raise
+        await tell_changed_by_id(self._host, row["grant_id"], "enrolled")
         if replaces:
             await try_to_tell_authority(self._host)
         return answer
 
     async def _sign(self, row: Any, csr: bytes) -> tuple[IssuedCertificate, bytes]:
         """The certificate, and the SHA-256 of its key."""
-        ids = (row["grant_id"], row["subject_id"])
-        arc = self._host.settings(Settings).oid_arc
-        ends = row["grant_expires_at"] or datetime.now(UTC) + _ENDLESS
+        ids = {"grant_id": row["grant_id"], "subject_id": row["subject_id"]}
         try:
-            async with asyncio.timeout(_PATIENCE):
-                issued = await self._host.authority().issue_client(
-                    csr, grant_id=ids[0], subject_id=ids[1], oid_arc=arc, not_after=ends
-                )
-            leaf = x509.load_pem_x509_certificate(issued.chain)
-            claims = read_claims(leaf.public_bytes(Encoding.DER), arc)
-        except TimeoutError:
-            raise Unavailable("the certificate authority does not answer; the token is not spent") from None
-        except Forbidden:
-            claims = None
-        if claims is None or (claims.grant_id, claims.subject_id) != ids:
-            log.error("the authority signs other ids than it is asked for: compare its template and oid_arc")
-            raise Unavailable(
-                "the certificate authority is not set up for this gateway; the token is not spent"
-            )
-        return issued, claims.key_sha256
+            return await issue(self._host, csr, **ids, expires_at=row["grant_expires_at"])
+        except Unavailable as error:
+            error.detail += "; the token is not spent"
+            raise
 
     async def _spend(self, *certificate: Any) -> bool:
         """Make this the grant's one certificate. True: there was one before, refused from now on."""
@@ -175,6 +157,7 @@ class Enrollment:
             return False
         log.warning("grant %s is quarantined: its enrollment URL was used a second time", row["grant_id"])
         await attempt.changed(row, "quarantined", serial)
+        await tell_changed_by_id(self._host, row["grant_id"], "quarantined")
         return True
 
     async def _describe(self, row: Any) -> dict[str, Any]:

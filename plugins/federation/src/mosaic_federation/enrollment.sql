@@ -42,8 +42,8 @@ spent AS (
     SET consumed_at = now(), serial = stored.serial, claim = NULL, claimed_until = NULL
     FROM claimed, stored WHERE t.token_hash = claimed.token_hash),
 ended AS (
-    UPDATE federation_certificates AS c SET ended_at = coalesce(c.ended_at, now())
-    FROM claimed, stored WHERE c.serial = claimed.replaced),
+    UPDATE federation_certificates AS c SET ended_at = now()
+    FROM claimed, stored WHERE c.grant_id = claimed.id AND (c.ended_at IS NULL OR c.ended_at > now())),
 enrolled AS (
     UPDATE federation_grants AS g
     SET status = 'active', activated_at = coalesce(g.activated_at, now()), serial = stored.serial,
@@ -69,13 +69,13 @@ SELECT serial FROM tripped
 
 -- name: certificates_to_revoke
 SELECT serial FROM federation_certificates
-WHERE ended_at IS NOT NULL AND revoked_at IS NULL AND not_after > now() ORDER BY ended_at LIMIT 100
+WHERE ended_at <= now() AND revoked_at IS NULL AND not_after > now() ORDER BY ended_at LIMIT 100
 
 -- name: certificate_revoked
 UPDATE federation_certificates SET revoked_at = now() WHERE serial = $1 AND revoked_at IS NULL
 
 -- name: certificate_ended
-SELECT ended_at IS NOT NULL FROM federation_certificates WHERE serial = $1 AND grant_id = $2
+SELECT ended_at <= now() FROM federation_certificates WHERE serial = $1 AND grant_id = $2
 
 -- name: quarantined
 SELECT id, peer_name FROM federation_grants WHERE status = 'quarantined' ORDER BY created_at, id

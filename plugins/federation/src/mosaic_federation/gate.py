@@ -7,19 +7,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal
 from uuid import UUID
 
+from mosaic_federation.guard import Guard
 from mosaic_federation.oids import Claims, read_claims
-from mosaic_federation.scopes import parse_scope
+from mosaic_federation.reading.arrivals import Arrivals
 from mosaic_federation.settings import Settings
-from mosaic_hookspecs.errors import Forbidden, Invalid, MosaicError
+from mosaic_federation.standings import Standing, standing_of
+from mosaic_federation.strangers import Strangers
+from mosaic_hookspecs.errors import Forbidden, MosaicError
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
-from mosaic_hookspecs.types import Answer, AuditEvent, GrantView
+from mosaic_hookspecs.types import Answer, AuditEvent, GrantView, PeerVerb
 
-Verb = Literal["list", "get", "search", "whoami", "enroll", "other"]
-
+_OVERLAP = (
+    60.0  # seconds that a certificate is let in after the next one was first used: for what is under way
+)
+_EXPIRED = "the grant has expired"
+_FOREIGN = "the certificate does not belong to the grant"
 _TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
 # Release 0.1 kept no key, so a copy of its certificates could not be told from them. They last a day.
 _NO_KEY = "the certificate was issued before keys were put on record: enroll anew"
@@ -29,18 +34,19 @@ _ASK_AFTER_TRIP = (
     "and then releases or revokes the grant"
 )
 
-_sql = load_queries("mosaic_federation", "queries.sql")
 _enrollment = load_queries("mosaic_federation", "enrollment.sql")
+_renewal = load_queries("mosaic_federation", "renewal.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a peer asks for, as far as the audit log is told."""
 
-    verb: Verb
+    verb: PeerVerb
     resource: str
     query: bytes  # only its hash is kept
     request_id: str
+    address: str  # of the connection, as the limiter counts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class Admitted:
     claims: Claims
     expires_at: datetime | None
     view: GrantView
+    requests_per_minute: int | None = None  # None: what the config says
+    concurrency: int | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +77,9 @@ class Gate:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._guard = Guard(host)
+        self._arrivals = Arrivals(host)
+        self._strangers = Strangers(host.settings(Settings).limits.refusals_per_address)
 
     async def answer(
         self, certificate: bytes | None, asked: Asked, work: Callable[[Admitted], Awaitable[Answer]]
@@ -76,13 +87,18 @@ class Gate:
         """Return what ``work`` answers, once its audit row is durable.
 
         Raises :class:`Forbidden` with the reason if certificate and grant do not allow it, what ``work``
-        raises, and :class:`Unavailable` if the audit row could not be written: then nothing leaves.
+        raises, what the guard refuses, and :class:`Unavailable` if the audit row could not be written: then
+        nothing leaves. Only of many refusals from one address the later ones are answered without a row.
         """
         started = time.perf_counter_ns()
-        who = _Who()
+        who, admitted = _Who(), None
         try:
-            answer = await work(await self._admit(certificate, who))
+            admitted = await self._admit(certificate, who)
+            self._arrivals.note(admitted.peer)
+            answer = await self._guard.run(admitted, asked, work)
         except Exception as failure:
+            if admitted is None and isinstance(failure, Forbidden):
+                self._strangers.refuse_over(asked.address)
             outcome = failure.code if isinstance(failure, MosaicError) else MosaicError.code
             await self._record(who, asked, outcome, None, started)
             raise
@@ -94,40 +110,26 @@ class Gate:
             raise Forbidden("no client certificate was shown", remedy="enroll with this gateway first")
         claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
         who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
-        row = await self._host.database.fetchrow(_sql.admission, claims.grant_id)
-        shown = (claims.serial, claims.subject_id, claims.key_sha256)
-        if row is None or (row["serial"], row["subject_id"], row["key_sha256"] or claims.key_sha256) != shown:
-            raise _refused(await self._why_not_of(claims))
-        who.peer = row["peer_name"]
-        now = datetime.now(UTC)
-        reasons = (
-            (row["status"] == "revoked", "the grant was revoked"),
-            (row["expires_at"] is not None and row["expires_at"] <= now, "the grant has expired"),
-            (row["status"] == "quarantined", _TRIPPED),
-            (row["status"] != "active", "the grant is not active"),
-            (row["subject_disabled"], "the grant's subject is no longer a user here"),
-            (row["key_sha256"] is None, _NO_KEY),
-            # TLS looks at these two only when a connection is made
-            (claims.not_after <= now, "the certificate has expired"),
-            (claims.not_before > now, "the certificate is not valid yet: the clocks differ"),
-        )
-        for applies, reason in reasons:
-            if applies:
-                raise _refused(reason)
-        try:
-            scope = parse_scope(row["scope"])
-        except Invalid:
-            raise _refused("the grant's scope is not one that this gateway can keep to") from None
-        if scope.has_ended(now):
-            raise _refused("the grant has expired")
-        view = GrantView(row["id"], row["subject_id"], scope)
-        return Admitted(row["peer_name"], row["subject"], claims, row["expires_at"], view)
+        standing = await standing_of(self._host, claims.grant_id)
+        reason = _reason_against(standing, claims)
+        if reason:  # never told from what was kept: it may have changed for the better
+            standing = await standing_of(self._host, claims.grant_id, afresh=True)
+            reason = _reason_against(standing, claims)
+        who.peer = standing.peer if standing and standing.held(claims) else ""
+        if standing is None or standing.scope is None or reason:
+            raise _refused(reason if reason != _FOREIGN else await self._why_not_of(claims))
+        if standing.is_first_use(claims):
+            use = (claims.grant_id, claims.serial, _OVERLAP)
+            await self._host.database.execute(_renewal.renewal_use, *use)
+        view = GrantView(standing.grant_id, standing.subject_id, standing.scope)
+        own = (standing.requests_per_minute, standing.concurrency)
+        return Admitted(standing.peer, standing.subject, claims, standing.expires_at, view, *own)
 
     async def _why_not_of(self, claims: Claims) -> str:
         """Only who holds a certificate of our authority gets this far, and learns only of its own."""
         if await self._host.database.fetchval(_enrollment.certificate_ended, claims.serial, claims.grant_id):
             return "a newer certificate has taken the place of this one"
-        return "the certificate does not belong to the grant"
+        return _FOREIGN
 
     async def _record(
         self, who: _Who, asked: Asked, outcome: str, answer: Answer | None, started: int
@@ -147,6 +149,28 @@ class Gate:
             request_id=asked.request_id,
         )
         await self._host.audit().record(event)
+
+
+def _reason_against(standing: Standing | None, claims: Claims) -> str:
+    """Why its peer is not let in now, or nothing."""
+    held = standing.held(claims) if standing else None
+    now = datetime.now(UTC)
+    if standing is None or held is None or (held.ends_at is not None and held.ends_at <= now):
+        return _FOREIGN
+    reasons = (
+        (standing.status == "revoked", "the grant was revoked"),
+        (standing.expires_at is not None and standing.expires_at <= now, _EXPIRED),
+        (standing.status == "quarantined", _TRIPPED),
+        (standing.status != "active", "the grant is not active"),
+        (standing.subject_disabled, "the grant's subject is no longer a user here"),
+        (held.key_sha256 is None, _NO_KEY),
+        # TLS looks at these two only when a connection is made
+        (claims.not_after <= now, "the certificate has expired"),
+        (claims.not_before > now, "the certificate is not valid yet: the clocks differ"),
+        (standing.scope is None, "the grant's scope is not one that this gateway can keep to"),
+        (standing.scope is not None and standing.scope.has_ended(now), _EXPIRED),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def _refused(reason: str) -> Forbidden:

@@ -45,6 +45,8 @@ class Grant:
     reason: str | None
     version: int
     subject_disabled: bool
+    requests_per_minute: int | None  # None: what the config says
+    concurrency: int | None
 
     @classmethod
     def of(cls, row: Any) -> Grant:

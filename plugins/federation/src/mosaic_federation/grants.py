@@ -23,6 +23,7 @@ from uuid import UUID
 
 from mosaic_federation.budget import rows_given
 from mosaic_federation.certificates import tell_authority
+from mosaic_federation.grant_limits import GrantLimits
 from mosaic_federation.grant_records import (
     PEER_NAME,
     Change,
@@ -33,6 +34,7 @@ from mosaic_federation.grant_records import (
     grant_queries,
     token_hash,
 )
+from mosaic_federation.notices import tell_changed
 from mosaic_federation.scopes import ScopeRequest, build_scope, in_words
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import Conflict, Invalid, NotFound, Unavailable
@@ -45,6 +47,7 @@ __all__ = ["PEER_NAME", "Grant", "Grants", "Offer", "check_peer_name", "fingerpr
 Verb = Literal["revoked", "updated", "reissued", "released"]
 
 _TOKEN_BYTES = 32
+_NO_LIMITS = GrantLimits()  # of its own
 
 _sql = grant_queries()
 
@@ -62,7 +65,13 @@ class Grants:
         self._host = host
 
     async def create(
-        self, *, subject: str, peer: str, scope: ScopeRequest | Mapping[str, object], actor: str
+        self,
+        *,
+        subject: str,
+        peer: str,
+        scope: ScopeRequest | Mapping[str, object],
+        actor: str,
+        limits: GrantLimits = _NO_LIMITS,
     ) -> Offer:
         """Offer ``peer`` a view through ``subject``'s eyes. ``scope`` is as :func:`build_scope` takes it.
 
@@ -74,9 +83,12 @@ class Grants:
         built = build_scope(scope, self._host.rows, teams)
         ca = fingerprint(await self._host.authority().root())
         async with self._host.database.transaction() as sql:
-            grant_id = await sql.fetchval(_sql.create, user.id, peer, built.model_dump_json(), actor)
+            made = (user.id, peer, built.model_dump_json(), actor, *limits.over(None, None))
+            grant_id = await sql.fetchval(_sql.create, *made)
             token, until = await self._new_token(sql, grant_id)
-        return await self._offer(grant_id, token, until, ca)
+        offer = await self._offer(grant_id, token, until, ca)
+        await tell_changed(self._host, offer.grant, "created")
+        return offer
 
     async def update(
         self,
@@ -87,28 +99,35 @@ class Grants:
         reason: str | None = None,
         expected_version: int | None = None,
         replace: bool = False,
+        limits: GrantLimits = _NO_LIMITS,
     ) -> Grant:
-        """Give a pending or active grant another scope, from the peer's next request on.
+        """Give a pending or active grant another scope or other limits, from the peer's next request on.
 
-        What ``scope`` leaves out stays as it is; with ``replace`` it is the whole new scope. Raises also
+        What they leave out stays as it is; with ``replace``, ``scope`` is the whole new scope. Raises also
         :class:`Invalid` for a scope that cannot be.
         """
         before = await self.show(grant_id)
         self._check_version(before, expected_version)
-        teams = await self._host.identity.teams_of(before.subject_id)
+        own = limits.over(before.requests_per_minute, before.concurrency)
+        text = await self._new_scope(before, scope, replace=replace)
+        change = (grant_id, before.version, actor, reason, text, *own)
+        version = await self._host.database.fetchval(_sql.update, *change)
+        return await self._changed("updated", version, grant_id, before.version)
+
+    async def _new_scope(
+        self, before: Grant, scope: ScopeRequest | Mapping[str, object], *, replace: bool
+    ) -> str | None:
+        """As JSON; None if nothing of it is to change."""
+        if not replace and scope in (ScopeRequest(), {}):
+            return None
         if before.scope is None and not replace:
             raise Invalid(
-                f"this release cannot read the scope of grant {grant_id}",
+                f"this release cannot read the scope of grant {before.id}",
                 remedy="`mosaic federation grant update --scope` gives it another, `grant revoke` takes it back",
             )
+        teams = await self._host.identity.teams_of(before.subject_id)
         built = build_scope(scope, self._host.rows, teams, base=None if replace else before.scope)
-        text = built.model_dump_json()
-        return await self._changed(
-            "updated",
-            await self._host.database.fetchval(_sql.update, grant_id, before.version, actor, reason, text),
-            grant_id,
-            before.version,
-        )
+        return built.model_dump_json()
 
     async def new_url(
         self,
@@ -227,6 +246,7 @@ class Grants:
             self._check_version(grant, expected)
             already = "already" if grant.status == verb else f"and cannot be {verb}"
             raise Conflict(f"grant {grant_id} is {grant.status} {already}")
+        await tell_changed(self._host, grant, verb)
         return grant
 
     @staticmethod

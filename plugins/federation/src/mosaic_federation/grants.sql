@@ -11,7 +11,8 @@ CASE WHEN g.status IN ('pending', 'active', 'quarantined') AND g.expires_at <= n
 -- name: grants
 SELECT g.id, g.subject_id, u.username AS subject, g.peer_name, g.peer_gateway, g.scope::text AS scope,
        {status} AS status, g.serial, g.not_after, g.created_by, g.created_at, g.activated_at, g.expires_at,
-       g.revoked_at, g.revoked_by, g.reason, g.version, u.disabled_at IS NOT NULL AS subject_disabled
+       g.revoked_at, g.revoked_by, g.reason, g.version, u.disabled_at IS NOT NULL AS subject_disabled,
+       g.requests_per_minute, g.concurrency
 FROM federation_grants AS g JOIN users AS u ON u.id = g.subject_id
 WHERE ($1::uuid IS NULL OR g.id = $1) AND ($2::text IS NULL OR {status} = $2)
   AND ($3::text IS NULL OR g.peer_name = $3)
@@ -23,8 +24,8 @@ WHERE grant_id = $1 ORDER BY version
 
 -- name: create
 WITH changed AS (
-    INSERT INTO federation_grants (subject_id, peer_name, scope, created_by, expires_at)
-    VALUES ($1, $2, $3::jsonb, $4, ($3::jsonb ->> 'expires_at')::timestamptz)
+    INSERT INTO federation_grants (subject_id, peer_name, scope, created_by, expires_at, requests_per_minute, concurrency)
+    VALUES ($1, $2, $3::jsonb, $4, ($3::jsonb ->> 'expires_at')::timestamptz, $5, $6)
     RETURNING id, version)
 INSERT INTO federation_grant_changes (grant_id, version, change, actor)
 SELECT id, version, 'created', $4 FROM changed RETURNING grant_id
@@ -32,7 +33,8 @@ SELECT id, version, 'created', $4 FROM changed RETURNING grant_id
 -- name: update
 WITH changed AS (
     UPDATE federation_grants AS g
-    SET scope = $5::jsonb, expires_at = ($5::jsonb ->> 'expires_at')::timestamptz, version = g.version + 1
+    SET scope = coalesce($5::jsonb, g.scope), requests_per_minute = $6, concurrency = $7, version = g.version + 1,
+        expires_at = CASE WHEN $5::jsonb IS NULL THEN g.expires_at ELSE ($5::jsonb ->> 'expires_at')::timestamptz END
     WHERE g.id = $1 AND {status} IN ('pending', 'active') AND g.version = $2
     RETURNING g.id, g.version)
 INSERT INTO federation_grant_changes (grant_id, version, change, actor, reason)
@@ -73,7 +75,8 @@ SELECT id, version, 'revoked', $3, $4 FROM changed RETURNING version
 
 -- name: certificates_end
 -- After the statement that locks the grant: one that waited for an enrollment would not see its certificate.
-UPDATE federation_certificates SET ended_at = now() WHERE grant_id = $1 AND ended_at IS NULL
+UPDATE federation_certificates SET ended_at = now()
+WHERE grant_id = $1 AND (ended_at IS NULL OR ended_at > now())
 
 -- name: expire
 -- One that is changed meanwhile is left for the next time: with its lock in hand, this would still see the URLs of before.
@@ -82,9 +85,11 @@ WITH lapsed AS (
 changed AS (
     UPDATE federation_grants AS g SET status = 'expired', version = g.version + 1
     FROM lapsed WHERE g.id = lapsed.id AND g.version = lapsed.version
-    RETURNING g.id, g.version)
-INSERT INTO federation_grant_changes (grant_id, version, change, actor)
-SELECT id, version, 'expired', 'gateway' FROM changed
+    RETURNING g.id, g.version, g.subject_id, g.peer_name, g.expires_at),
+recorded AS (
+    INSERT INTO federation_grant_changes (grant_id, version, change, actor)
+    SELECT id, version, 'expired', 'gateway' FROM changed)
+SELECT id, subject_id, peer_name, version, expires_at FROM changed
 
 -- name: token_create
 INSERT INTO federation_enrollment_tokens (token_hash, grant_id, expires_at)
@@ -97,7 +102,8 @@ WHERE grant_id = $1 AND consumed_at IS NULL AND expires_at > now()
 -- name: certificates_end_expired
 -- A grant that was made to end earlier has a certificate that lasts longer.
 UPDATE federation_certificates AS c SET ended_at = now() FROM federation_grants AS g
-WHERE g.id = c.grant_id AND g.status = 'expired' AND c.ended_at IS NULL AND c.not_after > now()
+WHERE g.id = c.grant_id AND g.status = 'expired' AND (c.ended_at IS NULL OR c.ended_at > now())
+  AND c.not_after > now()
 
 -- name: tokens_forget
 DELETE FROM federation_enrollment_tokens AS t

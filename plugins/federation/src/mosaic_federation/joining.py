@@ -18,6 +18,7 @@ from mosaic_federation.keys import key_pem, new_key, signing_request
 from mosaic_federation.links import links_of, tell_removed
 from mosaic_federation.offers import Issued, Offered
 from mosaic_federation.peers import Peer, Peers, Readers, key_place
+from mosaic_federation.telling import ask
 from mosaic_hookspecs.errors import Conflict, Gone, Invalid, MosaicError, Unavailable
 from mosaic_hookspecs.protocols import Host
 
@@ -73,7 +74,7 @@ async def join(
 
 
 async def hear_from(host: Host, name: str) -> Peer:
-    """Ask a peer who we are, check that it agrees, and make it ``active``, with the scope it tells.
+    """Ask a peer who we are, check that it agrees, and make it ``active``, with the scope and the release it tells.
 
     Raises :class:`NotFound`, or :class:`Unavailable` with cause and remedy.
     """
@@ -90,6 +91,7 @@ async def hear_from(host: Host, name: str) -> Peer:
     if (whoami.grant_id, whoami.subject.id) != (peer.grant_id, peer.subject_id):
         raise Unavailable(f"peer {name!r} takes us for another grant", remedy="remove it and enroll again")
     await peers.heard(peer, whoami.scope)
+    await ask(host, peer)
     return await peers.get(name)
 
 

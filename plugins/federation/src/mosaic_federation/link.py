@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from uuid import UUID
 
 import aiohttp
 from yarl import URL
 
-from mosaic_federation.answers import read_answer
+from mosaic_federation.answers import Unreachable, read_answer
 from mosaic_federation.keys import client_context
 from mosaic_federation.peers import Peer, Peers
-from mosaic_federation.tls_errors import explain
-from mosaic_hookspecs.errors import Forbidden, NotFound, Unavailable
+from mosaic_federation.reading.flights import Flights
+from mosaic_federation.tls_errors import explain, nobody_answers
+from mosaic_hookspecs.errors import Forbidden, Gone, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host
 
 Params = Iterable[tuple[str, str]]
@@ -33,38 +36,50 @@ class Links:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._clients: dict[tuple[UUID, str], aiohttp.ClientSession] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self.flights = Flights()
 
     async def get(self, peer: Peer, *steps: str, params: Params = (), request_id: str = "") -> bytes:
         """Ask ``peer`` for ``/federation/v1/<steps>`` and return the bytes of its answer.
 
+        What becomes of it is put on the peer's record. A kept connection that turns out to be closed is no failure:
+        aiohttp asks once more, on a new one.
+
         Raises the error its refusal names, :class:`NotFound` for a step that no gateway can have, and
-        :class:`Unavailable`, naming the peer, cause and remedy, if it cannot be reached within 15 s.
+        :class:`Unavailable`, naming the peer, cause and remedy, if it cannot be reached within 15 s:
+        :class:`Unreachable` if nobody answers there.
         """
-        if not all(_STEP.fullmatch(step) for step in steps):
-            raise NotFound(f"peer {peer.name!r} can have no such resource or row")
-        if peer.not_after <= datetime.now(UTC):
-            raise Unavailable(
-                f"our certificate for peer {peer.name!r} has expired",
-                remedy=f"ask its admin for a new URL (`mosaic federation grant reissue {peer.grant_id}`) and add it",
-            )
-        url = URL(peer.url).joinpath("federation", "v1", *steps)
-        headers = {"X-Request-ID": request_id} if request_id else {}
+        url = _url(peer, steps)
+        asked = self._client(peer).get(
+            url, params=list(params), headers=_headers(request_id), allow_redirects=False
+        )
+        return await self._answered(peer, asked)
+
+    async def post(self, peer: Peer, *steps: str, body: Mapping[str, str], request_id: str = "") -> bytes:
+        """The same with a body, as JSON, over a connection of its own: aiohttp does not ask this twice."""
+        url = _url(peer, steps)
+        async with self._new_client(peer) as client:
+            asked = client.post(url, json=body, headers=_headers(request_id), allow_redirects=False)
+            return await self._answered(peer, asked)
+
+    async def _answered(
+        self, peer: Peer, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]
+    ) -> bytes:
         who = f"peer {peer.name!r}"
+        peers = Peers(self._host.database)
         try:
-            async with self._client(peer).get(
-                url, params=list(params), headers=headers, allow_redirects=False
-            ) as response:
+            async with asked as response:
                 body = await read_answer(response, who, _LARGEST_ANSWER)
-        except Forbidden as refusal:
-            if peer.refusal != refusal.detail:
-                await Peers(self._host.database).refused(peer, refusal.detail)
+        except (Forbidden, Gone) as refusal:
+            await peers.refused(peer, refusal.detail)
             raise
         # OSError: TimeoutError and ssl.SSLError are ones; UnicodeError: a host that DNS cannot hold
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             cause, remedy = explain(error)
-            raise Unavailable(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
-        if peer.refusal:
-            await Peers(self._host.database).answers(peer)
+            await peers.failed(peer, cause)
+            kind = Unreachable if nobody_answers(error) else Unavailable
+            raise kind(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
+        await peers.answers(peer)
         return body
 
     async def keep_only(self, peers: Collection[UUID]) -> None:
@@ -74,18 +89,40 @@ class Links:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.flights.close()
         await self.keep_only(())
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
 
     def _client(self, peer: Peer) -> aiohttp.ClientSession:
         key = (peer.id, peer.serial)
         if key not in self._clients:
-            connector = aiohttp.TCPConnector(
-                ssl=self.context(peer), limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE
-            )
-            self._clients[key] = aiohttp.ClientSession(
-                connector=connector, timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
-            )
+            for old in [known for known in self._clients if known[0] == peer.id]:
+                self._retire(self._clients.pop(old))
+            self._clients[key] = self._new_client(peer)
         return self._clients[key]
+
+    def _new_client(self, peer: Peer) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self.context(peer), limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE
+        )
+        return aiohttp.ClientSession(
+            connector=connector, timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    def _retire(self, client: aiohttp.ClientSession) -> None:
+        """Close what shows a certificate of before, once its questions are answered."""
+
+        async def close() -> None:
+            try:
+                await asyncio.sleep(_TIMEOUT.total or 0)
+            finally:
+                await client.close()
+
+        task = asyncio.create_task(close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def context(self, peer: Peer) -> ssl.SSLContext:
         """What shows our certificate to ``peer``, and believes its pinned authority alone.
@@ -100,3 +137,19 @@ class Links:
                 f"the certificates of peer {peer.name!r} cannot be used: {error.reason}",
                 remedy="its authority signs with keys that are too weak: ask its admin",
             ) from None
+
+
+def _url(peer: Peer, steps: Sequence[str]) -> URL:
+    if not all(_STEP.fullmatch(step) for step in steps):
+        raise NotFound(f"peer {peer.name!r} can have no such resource or row")
+    if peer.not_after <= datetime.now(UTC):
+        raise Unavailable(
+            f"our certificate for peer {peer.name!r} has expired",
+            remedy=f"ask its admin for a new URL (`mosaic federation grant reissue {peer.grant_id}`) and add it",
+        )
+    return URL(peer.url).joinpath("federation", "v1", *steps)
+
+
+def _headers(request_id: str) -> dict[str, str]:
+    """What a peer is told beside its question."""
+    return {"X-Request-ID": request_id} if request_id else {}

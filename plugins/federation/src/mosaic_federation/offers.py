@@ -139,23 +139,41 @@ def _checked(
     issued: Issued, url: EnrollmentURL, offered: Offered, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
     """The leaf, once it is certain that it is ours, for this grant, and from the authority of the URL."""
+    ca = issued.ca.encode("ascii")
     try:
-        chain = x509.load_pem_x509_certificates(issued.chain.encode("ascii"))
-        ca = issued.ca.encode("ascii")
         pinned = fingerprint(ca) == url.ca_sha256
-        for certificate, issuer in zip(chain, [*chain[1:], x509.load_pem_x509_certificate(ca)], strict=True):
-            _check_issued(certificate, issuer)
-        certified = chain[0].public_key()
     except UNREADABLE:
-        raise Unavailable(f"{url.place} sent a certificate that does not verify") from None
+        raise _does_not_verify(url.place) from None
     if not pinned:
         raise _other_authority(url)
-    claims = read_claims(chain[0].public_bytes(Encoding.DER), offered.oid_arc)
-    if (claims.grant_id, claims.subject_id) != (offered.grant_id, offered.subject.id):
-        raise Unavailable(f"{url.place} sent a certificate for another grant than it offered")
+    ids = (offered.grant_id, offered.subject.id)
+    return read_leaf(issued.chain, url.place, ca=ca, oid_arc=offered.oid_arc, ids=ids, key=key)
+
+
+def read_leaf(
+    chain: str, who: str, *, ca: bytes, oid_arc: str, ids: tuple[UUID, UUID], key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    """The first certificate of ``chain``, once it is certain that it leads to ``ca``, and is for ``key`` and ``ids``.
+
+    Both PEM; ``ids`` are of grant and subject. Raises :class:`Unavailable`, naming ``who``.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(chain.encode("ascii"))
+        for certificate, issuer in zip(found, [*found[1:], x509.load_pem_x509_certificate(ca)], strict=True):
+            _check_issued(certificate, issuer)
+        certified = found[0].public_key()
+    except UNREADABLE:
+        raise _does_not_verify(who) from None
+    claims = read_claims(found[0].public_bytes(Encoding.DER), oid_arc)
+    if (claims.grant_id, claims.subject_id) != ids:
+        raise Unavailable(f"{who} sent a certificate for another grant than ours")
     if certified != key.public_key():
-        raise Unavailable(f"{url.place} sent a certificate for another key than ours")
-    return chain[0]
+        raise Unavailable(f"{who} sent a certificate for another key than ours")
+    return found[0]
+
+
+def _does_not_verify(who: str) -> Unavailable:
+    return Unavailable(f"{who} sent a certificate that does not verify")
 
 
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:

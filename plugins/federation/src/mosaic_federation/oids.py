@@ -14,6 +14,7 @@ from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mosaic_hookspecs.certificates import UNREADABLE
 from mosaic_hookspecs.errors import Forbidden
@@ -37,14 +38,18 @@ class Claims:
 def read_claims(der: bytes, arc: str) -> Claims:
     """Parse a certificate whose chain TLS has checked; its ids are below ``arc``, a dotted OID.
 
-    Raises :class:`Forbidden` unless each id is there exactly once and is a UUID in canonical form.
+    Raises :class:`Forbidden` unless each id is there exactly once and is a UUID in canonical form, and the
+    certificate says that it is for TLS clients: OpenSSL lets pass what says nothing of its use.
     """
     try:
         certificate = x509.load_der_x509_certificate(der)
+        for_clients = _is_for_clients(certificate.extensions)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except UNREADABLE:
         raise _forbidden("has no subject alternative name, or no key, that can be read") from None
+    if not for_clients:
+        raise _forbidden("is not one for TLS clients, by its key usage")
     others = [name for name in names if isinstance(name, x509.OtherName)]
     return Claims(
         grant_id=_only(others, f"{arc}.1", "grant id"),
@@ -54,6 +59,15 @@ def read_claims(der: bytes, arc: str) -> Claims:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
     )
+
+
+def _is_for_clients(extensions: x509.Extensions) -> bool:
+    try:
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes and usage.digital_signature
 
 
 def _only(names: list[x509.OtherName], oid: str, what: str) -> UUID:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,6 +15,11 @@ from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import User
 
 Readers = Literal["admins", "everyone"]
+
+FAILURES = 3  # in a row open the breaker: the peer is left alone for a while
+_LONGEST_PAUSE = 600.0  # seconds
+_TRIAL = 20.0  # seconds that a first dial after a pause has; longer than any dial takes
+_A_MINUTE = timedelta(minutes=1)
 
 _sql = load_queries("mosaic_federation", "peers.sql")
 
@@ -43,6 +48,17 @@ class Peer:
     created_at: datetime
     refusal: str | None = None  # why it last refused us, unless it has answered since
     refused_at: datetime | None = None
+    answered_at: datetime | None = None  # to the minute
+    failures: int = 0  # dials in a row that reached nobody
+    failure: str | None = None  # why the last of them did not
+    retry_at: datetime | None = None  # it is left alone until then
+    renewed_at: datetime | None = None  # our certificate
+    renewal_failures: int = 0  # in a row
+    renewal_failure: str | None = None  # why the last of them failed
+    renewal_retry_at: datetime | None = None  # not renewed before, unless by hand
+    capabilities: dict[str, Any] | None = None  # what its release can do, as it said; None: not asked yet
+    capabilities_at: datetime | None = None
+    capabilities_for: str | None = None  # our release when it was asked
 
     @property
     def key_place(self) -> str:
@@ -51,8 +67,8 @@ class Peer:
 
     @property
     def standing(self) -> str:
-        """Its state as the last answer left it: ``refused`` while it refuses us."""
-        return "refused" if self.refusal else self.state
+        """Its state as the last dial left it: ``refused`` while it refuses us, ``unreachable`` while it is away."""
+        return "refused" if self.refusal else "unreachable" if self.retry_at else self.state
 
     def readable_by(self, user: User) -> bool:
         """Whether ``user`` may read through it."""
@@ -97,12 +113,32 @@ class Peers:
         await self._database.execute(_sql.peer_heard, peer.id, json.dumps(scope))
 
     async def answers(self, peer: Peer) -> None:
-        """It refuses us no longer."""
-        await self._database.execute(_sql.peer_answers, peer.id)
+        """It is there, and lets us in. Written down if that is news, or once a minute."""
+        long_ago = datetime.now(UTC) - _A_MINUTE
+        if peer.refusal or peer.failures or peer.answered_at is None or peer.answered_at < long_ago:
+            await self._database.execute(_sql.peer_answers, peer.id)
 
     async def refused(self, peer: Peer, why: str) -> None:
-        """It does not let us in any more."""
-        await self._database.execute(_sql.peer_refused, peer.id, why)
+        """It does not let us in any more: what it has answered before is not shown any more either."""
+        async with self._database.transaction() as sql:
+            await sql.execute(_sql.peer_refused, peer.id, why, peer.serial)
+            await sql.execute(_sql.answers_forget, peer.id)
+
+    async def failed(self, peer: Peer, why: str) -> None:
+        """It could not be reached."""
+        await self._database.execute(_sql.peer_failed, peer.id, why, FAILURES, _LONGEST_PAUSE, peer.failures)
+
+    async def may_try(self, peer: Peer) -> bool:
+        """Whether to dial: not before its time has come, and then one request ahead of all others."""
+        if peer.retry_at is None:
+            return True
+        if peer.retry_at > datetime.now(UTC):
+            return False
+        return await self._database.fetchval(_sql.peer_try, peer.id, _TRIAL) is not None
+
+    async def came(self, name: str) -> None:
+        """A gateway of this name has asked us something: so it can be asked."""
+        await self._database.execute(_sql.peer_came, name)
 
     async def remove(self, name: str) -> None:
         """Erase its keys and forget it, whether or not it can be reached. Raises :class:`NotFound`."""
@@ -110,13 +146,16 @@ class Peers:
             raise _unknown(name)
         async with self._database.transaction() as sql:
             peer = await sql.fetchrow(_sql.peer_remove, name)
+            if peer is not None:
+                await sql.execute(_sql.answers_forget, peer["id"])
             join = await sql.fetchrow(_sql.join_remove, name)
         if peer is None and join is None:
             raise _unknown(name)
 
 
 def _peer(row: Any) -> Peer:
-    return Peer(**{**row, "scope": json.loads(row["scope"])})
+    told = {name: row[name] and json.loads(row[name]) for name in ("scope", "capabilities")}
+    return Peer(**{**row, **told})
 
 
 def _unknown(name: str) -> NotFound:

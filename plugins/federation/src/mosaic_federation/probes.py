@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from cryptography import x509
 
 from mosaic_federation.joins import Joins
 from mosaic_federation.lifetimes import ends_soon, in_words
 from mosaic_federation.peers import Peers
-from mosaic_federation.server_identity import RENEW_BEFORE
+from mosaic_federation.server_identity import is_ending
 from mosaic_federation.settings import Settings
+from mosaic_federation.wall import wall_probe
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Finding, Probe
@@ -26,20 +28,22 @@ def certificate_probes(host: Host) -> Iterable[Probe]:
         Probe("federation listener", lambda: _listener(host)),
         Probe("federation peers", lambda: _peers(host)),
         Probe("federation grants", lambda: _grants(host)),
+        wall_probe(host),
     )
 
 
 async def _listener(host: Host) -> Finding:
-    row = await host.database.fetchrow(_sql.server_certificate, host.settings(Settings).url.host or "")
+    row = await host.database.fetchrow(_sql.server_identity, host.settings(Settings).url.host or "")
     if row is None:
         return Finding("green", "its certificate is signed at the first start")
     left = row["not_after"] - datetime.now(UTC)
-    if left > timedelta(days=RENEW_BEFORE):
-        return Finding("green", f"its certificate lasts {in_words(left)} more")
-    remedy = "start the gateway anew: it has the certificate signed anew, as always in its last month"
-    if left > timedelta():
-        return Finding("yellow", f"its certificate lasts {in_words(left)} more", remedy)
-    return Finding("red", f"its certificate expired {in_words(-left)} ago: no peer can connect", remedy)
+    remedy = "a running gateway has it signed anew within a minute: if not, look at its log and its authority"
+    if left <= timedelta():
+        return Finding("red", f"its certificate expired {in_words(-left)} ago: no peer can connect", remedy)
+    status: Literal["green", "yellow"] = "yellow" if is_ending(row["chain"]) else "green"
+    return Finding(
+        status, f"its certificate lasts {in_words(left)} more", "" if status == "green" else remedy
+    )
 
 
 async def _peers(host: Host) -> Finding:
@@ -52,6 +56,17 @@ async def _peers(host: Host) -> Finding:
         for peer in peers
         if peer.not_after > now and ends_soon(_start(peer.chain), peer.not_after, now)
     ]
+    away = [
+        f"{peer.name}: not reached ({peer.failure}), {_last(peer.answered_at)}"
+        for peer in peers
+        if peer.retry_at
+    ]
+    not_renewed = [
+        f"{peer.name}: renewing our certificate failed {peer.renewal_failures} time(s): {peer.renewal_failure}"
+        for peer in peers
+        if peer.renewal_failures and peer.not_after > now and not peer.refusal
+    ]
+    ending += not_renewed
     cut_short = [
         f"{join.name}: its enrollment was cut short"
         for join in await Joins(host.database).all()
@@ -59,10 +74,12 @@ async def _peers(host: Host) -> Finding:
     ]
     remedy = "`mosaic federation peer test` says more; ask the admins of these for new URLs, or remove them"
     if expired or refused:
-        return Finding("red", "; ".join(expired + refused + ending + cut_short), remedy)
-    if ending or cut_short:
-        return Finding("yellow", "; ".join(ending + cut_short), remedy)
-    return Finding("green", f"{len(peers)} peer(s), none that refuses, no certificate near its end")
+        return Finding("red", "; ".join(expired + refused + away + ending + cut_short), remedy)
+    if away or ending or cut_short:
+        return Finding("yellow", "; ".join(away + ending + cut_short), remedy)
+    return Finding(
+        "green", f"{len(peers)} peer(s), none that refuses or is away, no certificate near its end"
+    )
 
 
 async def _grants(host: Host) -> Finding:
@@ -75,6 +92,12 @@ async def _grants(host: Host) -> Finding:
         f"quarantined, since an enrollment URL was used a second time: {names}",
         "ask each peer's admin which certificate is theirs (`mosaic federation peer show`): "
         "`mosaic federation grant release` if it is the one on record, else `mosaic federation grant revoke`",
+    )
+
+
+def _last(answered_at: datetime | None) -> str:
+    return (
+        f"its last answer came {answered_at:%Y-%m-%d %H:%M} UTC" if answered_at else "it has never answered"
     )
 
 

@@ -11,8 +11,9 @@ from quart import Blueprint, Response, g, request
 
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.grants import PEER_NAME, token_hash
-from mosaic_federation.links import links_of
 from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.reading.kept import Question
+from mosaic_federation.reading.reader import Read, Reader
 from mosaic_hookspecs.errors import Fault, Invalid, TooLarge, TooMany
 from mosaic_hookspecs.limits import refuse_over
 from mosaic_hookspecs.protocols import Host
@@ -26,12 +27,18 @@ SHOWN = (
     "name",
     "state",
     "refusal",
+    "failure",
+    "answered_at",
+    "retry_at",
     "gateway",
     "url",
     "grant_id",
     "subject",
     "scope",
     "not_after",
+    "renewed_at",
+    "renewal_failure",
+    "renewal_retry_at",
     "readers",
     "created_at",
 )
@@ -91,7 +98,15 @@ def peer_rows_routes(host: Host) -> Blueprint:
 
     async def passed_on(peer: str, *steps: str, params: Params = ()) -> Response:
         found = await Peers(host.database).readable(peer, g.viewer)
-        return _json(await links_of(host).get(found, *steps, params=params, request_id=g.request_id))
+        fresh = bool(request.cache_control.no_cache)
+        read = await Reader(host).read(
+            Question(found, steps, tuple(params)), fresh=fresh, request_id=g.request_id
+        )
+        response = _json(read.body)
+        response.headers["X-Mosaic-Source"] = _whence(read)
+        if read.kept:
+            response.headers["Age"] = str(int(read.age))  # RFC 9111, 5.1
+        return response
 
     @blueprint.get("")
     async def peers() -> Response:
@@ -117,6 +132,13 @@ def peer_rows_routes(host: Host) -> Blueprint:
 def peer_record(peer: Peer) -> dict[str, Any]:
     """What may be shown of a peer."""
     return {key: getattr(peer, key) for key in SHOWN} | {"state": peer.standing}
+
+
+def _whence(read: Read) -> str:
+    """Whether the peer was asked, and how old what it said is, in seconds."""
+    if not read.kept:
+        return "peer"
+    return f"{'stale' if read.why_old else 'cache'}; age={read.age:.1f}"
 
 
 def _query() -> Params:

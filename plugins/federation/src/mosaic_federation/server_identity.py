@@ -2,41 +2,75 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+
 from mosaic_federation.keys import key_pem, new_key, signing_request
+from mosaic_federation.lifetimes import ends_soon
+from mosaic_federation.revocation_list import revocation_list
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import TLS
 
-RENEW_BEFORE = 30  # days
-
 _sql = load_queries("mosaic_federation", "queries.sql")
 
 
 async def listener_tls(host: Host) -> TLS:
-    """What the listener needs: its chain and key, and the root that peers' certificates must come from."""
-    name = host.settings(Settings).url.host or ""
-    row = await host.database.fetchrow(_sql.server_identity, name, RENEW_BEFORE)
-    if row is None:
-        await _renew(host, name)
-        row = await host.database.fetchrow(_sql.server_identity, name, RENEW_BEFORE)
-    if row is None:
-        raise ConfigError(
-            f"the authority signs server certificates for less than {RENEW_BEFORE} days",
-            remedy="let it sign them for longer",
-        )
-    key = host.sealer.open(row["sealed_key"], place=_place(name))
-    return TLS(chain=row["chain"], key=key, client_roots=await host.authority().root())
+    """What the listener needs: its chain and key, the root of peers' certificates, and what that root has revoked.
 
-
-async def _renew(host: Host, name: str) -> None:
-    key = new_key()
-    issued = await host.authority().issue_server(signing_request(key), names=[name])
-    sealed = host.sealer.seal(key_pem(key), place=_place(name))
-    await host.database.execute(
-        _sql.server_identity_store, name, issued.chain, sealed, issued.not_after, RENEW_BEFORE
+    Asks the authority only for what was never there, or is over. Raises :class:`Unavailable` if it then cannot.
+    """
+    row = await _identity(host)
+    if row is None or row["not_after"] <= datetime.now(UTC):
+        row = await _renewed(host, row)
+    return TLS(
+        chain=row["chain"],
+        key=host.sealer.open(row["sealed_key"], place=_place(_name(host))),
+        client_roots=await host.authority().root(),
+        client_crl=await revocation_list(host),
+        minimum=host.settings(Settings).listen.tls,
     )
+
+
+async def renew_identity(host: Host) -> None:
+    """Have the certificate signed anew in the last third of its life. Raises :class:`Unavailable`."""
+    row = await _identity(host)
+    if row is not None and is_ending(row["chain"]):
+        await _renewed(host, row)
+
+
+def is_ending(chain: bytes) -> bool:
+    """Whether the leaf of a PEM chain is in the last third of its life, or past it."""
+    leaf = x509.load_pem_x509_certificates(chain)[0]
+    return ends_soon(leaf.not_valid_before_utc, leaf.not_valid_after_utc, datetime.now(UTC))
+
+
+async def _identity(host: Host) -> Any:
+    return await host.database.fetchrow(_sql.server_identity, _name(host))
+
+
+async def _renewed(host: Host, before: Any) -> Any:
+    """Another identity in the place of this one, or of none: whoever of several processes is first signs for all."""
+    key, name = new_key(), _name(host)
+    issued = await host.authority().issue_server(signing_request(key), names=[name])
+    if issued.not_after <= datetime.now(UTC):
+        raise ConfigError(
+            "the listener's certificate has ended as soon as it was signed", remedy="compare both clocks"
+        )
+    sealed = host.sealer.seal(key_pem(key), place=_place(name))
+    seen = before and before["not_after"]
+    await host.database.execute(
+        _sql.server_identity_store, name, issued.chain, sealed, issued.not_after, seen
+    )
+    return await _identity(host)
+
+
+def _name(host: Host) -> str:
+    return host.settings(Settings).url.host or ""
 
 
 def _place(name: str) -> str:

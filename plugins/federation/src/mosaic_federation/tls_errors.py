@@ -83,6 +83,12 @@ def explain(error: BaseException) -> tuple[str, str]:
     return f"it cannot be reached ({type(error).__name__})", "check its address, and the network in between"
 
 
+def nobody_answers(error: BaseException) -> bool:
+    """Whether a dial has met nobody. Who takes our certificate and then closes may be refusing it."""
+    told = any(alert in (getattr(each, "reason", None) or "") for each in _chain(error) for alert in _ALERTS)
+    return isinstance(error, aiohttp.ClientConnectorError | TimeoutError) and not told
+
+
 def _verdict(message: str) -> tuple[str, str]:
     for part, (cause, remedy) in _VERDICTS.items():
         if part in message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha1
 from importlib.resources import files
@@ -35,13 +35,22 @@ class ValkeyLimiter:
 
     async def take(self, key: str, rate: Rate) -> Decision:
         """Ask the server, in one command."""
-        each, period = round(rate.period / rate.limit * _MICRO), round(rate.period * _MICRO)
-        place = f"{self._line.server.prefix}:limit:{rate.name}:{key}"
-        allowed, remaining, wait = await self._decide(place, each, period)
-        return Decision(bool(allowed), remaining, wait / _MICRO)
+        return (await self.take_all([(key, rate)]))[0]
 
-    async def _decide(self, place: str, each: int, period: int) -> Any:
+    async def take_all(self, wanted: Sequence[tuple[str, Rate]]) -> Sequence[Decision]:
+        """The same for several at once: still one command."""
+        places = [f"{self._line.server.prefix}:limit:{rate.name}:{key}" for key, rate in wanted]
+        times = [number for _, rate in wanted for number in _micro(rate)]
+        found = iter(await self._decide(len(places), *places, *times))
+        return [Decision(wait == 0, room, wait / _MICRO) for wait, room in zip(found, found, strict=True)]
+
+    async def _decide(self, *arguments: str | int) -> Any:
         try:
-            return await self._line.ask("EVALSHA", _SHA, 1, place, each, period)
+            return await self._line.ask("EVALSHA", _SHA, *arguments)
         except NoScript:  # a new server, or one whose scripts were flushed
-            return await self._line.ask("EVAL", _SCRIPT, 1, place, each, period)
+            return await self._line.ask("EVAL", _SCRIPT, *arguments)
+
+
+def _micro(rate: Rate) -> tuple[int, int]:
+    """Microseconds of one event, and of the whole period."""
+    return round(rate.period / rate.limit * _MICRO), round(rate.period * _MICRO)

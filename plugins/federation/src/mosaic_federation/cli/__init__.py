@@ -7,7 +7,7 @@ import click
 from mosaic_federation.cli.grants import grant
 from mosaic_federation.cli.peers import peer
 from mosaic_federation.cli.reissue import grant_reissue, grant_release
-from mosaic_federation.cli.rows import get_row, list_rows
+from mosaic_federation.cli.rows import get_row, list_rows, search_rows
 from mosaic_federation.cli.scopes import scope
 
 
@@ -23,7 +23,7 @@ def federation() -> None:
     """
 
 
-for _command in (grant, peer, scope, list_rows, get_row):
+for _command in (grant, peer, scope, list_rows, search_rows, get_row):
     federation.add_command(_command)
 
 for _command in (grant_reissue, grant_release):

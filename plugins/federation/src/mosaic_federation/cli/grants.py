@@ -8,11 +8,13 @@ from uuid import UUID
 
 import click
 
+from mosaic_federation.cli.limit_options import limit_options
 from mosaic_federation.cli.qr import show_qr
 from mosaic_federation.cli.scope_options import scope_options
 from mosaic_federation.cli.shared import actor, json_option, reason_option, run, terminal, version_option
 
 if TYPE_CHECKING:
+    from mosaic_federation.grant_limits import GrantLimits
     from mosaic_federation.grant_records import Change, Grant, Offer
     from mosaic_federation.scopes import ScopeRequest
     from mosaic_hookspecs.protocols import Host
@@ -30,6 +32,7 @@ def grant() -> None:
 @click.option("--subject", required=True, metavar="USER", help="User through whose eyes the peer looks.")
 @click.option("--peer", "peer_name", required=True, metavar="NAME", help="What you call the other gateway.")
 @scope_options
+@limit_options
 @click.option("--no-qr", is_flag=True, help="Print no QR code. Without a terminal there never is one.")
 @json_option
 def grant_create(
@@ -37,6 +40,7 @@ def grant_create(
     peer_name: str,
     scope: ScopeRequest | Mapping[str, object],
     whole: bool,  # noqa: ARG001 - a new grant has no other scope
+    limits: GrantLimits,
     no_qr: bool,
     as_json: bool,
 ) -> None:
@@ -53,7 +57,9 @@ def grant_create(
     from mosaic_federation.grants import Grants
 
     async def work(host: Host) -> Offer:
-        return await Grants(host).create(subject=subject, peer=peer_name, scope=scope, actor=actor())
+        return await Grants(host).create(
+            subject=subject, peer=peer_name, scope=scope, actor=actor(), limits=limits
+        )
 
     offer = run(work)
     if as_json:
@@ -114,6 +120,7 @@ def grant_show(grant_id: UUID, as_json: bool) -> None:
 @grant.command("update")
 @click.argument("grant_id", metavar="GRANT", type=click.UUID)
 @scope_options
+@limit_options
 @reason_option
 @version_option
 @json_option
@@ -121,24 +128,28 @@ def grant_update(
     grant_id: UUID,
     scope: ScopeRequest | Mapping[str, object],
     whole: bool,
+    limits: GrantLimits,
     reason: str | None,
     expected_version: int | None,
     as_json: bool,
 ) -> None:
-    """Change what a pending or active grant shares, from the peer's next request on.
+    """Change what a pending or active grant shares, and how often, from the peer's next request on.
 
     Each option replaces that part of the scope, and what is not given stays; --scope replaces all of it.
 
     \b
     Examples:
       mosaic federation grant update 0b9f7c1e-5d0c-4d0e-9a53-5f3f6d0f9f11 --max-rows 20 --reason "as agreed"
+      mosaic federation grant update 0b9f7c1e-5d0c-4d0e-9a53-5f3f6d0f9f11 --rate 600 --concurrency default
       mosaic federation grant update 0b9f7c1e-5d0c-4d0e-9a53-5f3f6d0f9f11 --scope - <scope.json
     """
     from mosaic_federation.grants import Grants
     from mosaic_federation.scopes import ScopeRequest
 
-    if scope == ScopeRequest():
-        raise click.UsageError("nothing to change: give a part of the scope, or --scope")
+    if scope == ScopeRequest() and not limits.model_fields_set:
+        raise click.UsageError(
+            "nothing to change: give a part of the scope, --scope, --rate or --concurrency"
+        )
 
     async def work(host: Host) -> tuple[Grant, list[str]]:
         grants = Grants(host)
@@ -149,6 +160,7 @@ def grant_update(
             reason=reason,
             expected_version=expected_version,
             replace=whole,
+            limits=limits,
         )
         return changed, await grants.words(changed)
 
@@ -228,6 +240,8 @@ def grant_record(one: Grant) -> dict[str, Any]:
         "revoked_at": one.revoked_at,
         "revoked_by": one.revoked_by,
         "reason": one.reason,
+        "requests_per_minute": one.requests_per_minute,
+        "concurrency": one.concurrency,
     }
 
 

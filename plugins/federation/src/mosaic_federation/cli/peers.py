@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from mosaic_federation.peers import Peer, Readers
     from mosaic_hookspecs.protocols import Host
 
-_COLUMNS = ("name", "state", "gateway", "subject", "resources", "not_after", "readers")
+_COLUMNS = (
+    "name",
+    "state",
+    "gateway",
+    "subject",
+    "resources",
+    "answered_at",
+    "not_after",
+    "renewed_at",
+    "readers",
+)
 _COLOURS = {"green": "green", "yellow": "yellow", "red": "red"}
 _EXIT = {"green": 0, "yellow": 1, "red": 2}  # as the doctor's
 
@@ -114,7 +124,7 @@ def peer_list(as_json: bool) -> None:
 @click.argument("name", metavar="PEER")
 @json_option
 def peer_show(name: str, as_json: bool) -> None:
-    """Show one peer: its grant, our certificate for it, and whether it last refused us.
+    """Show one peer: its grant, our certificate for it, its release, and whether it last refused us.
 
     \b
     Example:
@@ -122,13 +132,15 @@ def peer_show(name: str, as_json: bool) -> None:
     """
     from mosaic_federation.grants import fingerprint
     from mosaic_federation.peers import Peers
+    from mosaic_federation.renewing import due_at
 
     async def work(host: Host) -> Peer:
         return await Peers(host.database).get(name)
 
     found = run(work)
     ours = {"serial": found.serial, "ca_sha256": fingerprint(found.ca), "oid_arc": found.oid_arc}
-    terminal().record(_peer_record(found) | ours | {"added_by": found.added_by}, as_json=as_json)
+    more = {"added_by": found.added_by, "capabilities": found.capabilities, "renewal_due_at": due_at(found)}
+    terminal().record(_peer_record(found) | ours | more, as_json=as_json)
 
 
 @peer.command("test")
@@ -164,6 +176,35 @@ def peer_test(name: str, as_json: bool) -> None:
             _show_check(check)
         click.echo(f"peer {found.name} is {found.standing}")
     sys.exit(_EXIT[worst])
+
+
+@peer.command("renew")
+@click.argument("name", metavar="PEER")
+@json_option
+def peer_renew(name: str, as_json: bool) -> None:
+    """Have our certificate for a peer renewed now. A gateway that serves does it by itself, in its time.
+
+    One that has expired cannot be renewed: ask the peer's admin for a new URL (`grant reissue`) and add it.
+
+    \b
+    Example:
+      mosaic federation peer renew work
+    """
+    from mosaic_federation.joining import hear_from
+    from mosaic_federation.peers import Peers
+    from mosaic_federation.renewing import renew
+
+    async def work(host: Host) -> Peer:
+        await renew(host, await Peers(host.database).get(name))
+        return await hear_from(host, name)
+
+    renewed = run(work)
+    if as_json:
+        terminal().record(_peer_record(renewed), as_json=True)
+    else:
+        click.echo(
+            f"our certificate for {name} is new: serial {renewed.serial}, until {renewed.not_after:%Y-%m-%d %H:%M} UTC"
+        )
 
 
 @peer.command("remove")
@@ -225,6 +266,8 @@ def _peer_record(one: Peer) -> dict[str, Any]:
 
 
 def _join_record(one: Join) -> dict[str, Any]:
-    record = dict.fromkeys(("subject", "url", "not_after", "readers", "refusal"))
+    unknown = ("subject", "url", "not_after", "readers", "refusal", "failure", "answered_at", "retry_at", "renewed_at",
+               "renewal_failure", "renewal_retry_at")  # fmt: skip
+    record = dict.fromkeys(unknown)
     known = {"name": one.name, "state": "joining", "gateway": one.gateway, "grant_id": one.grant_id}
     return record | known | {"resources": [], "created_at": one.started_at}

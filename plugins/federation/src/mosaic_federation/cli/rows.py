@@ -1,7 +1,8 @@
-"""``mosaic federation list`` and ``get``: a peer's rows."""
+"""``mosaic federation list``, ``search`` and ``get``: a peer's rows."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,9 +11,15 @@ from mosaic_federation.cli.shared import json_option, run, terminal
 from mosaic_hookspecs.types import STANDARD_COLUMNS
 
 if TYPE_CHECKING:
+    from mosaic_federation.reading.reader import Read
     from mosaic_hookspecs.protocols import Host
 
 _WIDEST = 6  # columns of a table
+_OLD = 1  # the exit code when what is shown is not what the peer says now
+
+fresh_option = click.option(
+    "--fresh", is_flag=True, help="Show nothing that was kept, also if the peer cannot be reached."
+)
 
 
 @click.command("list")
@@ -24,6 +31,7 @@ _WIDEST = 6  # columns of a table
     "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="Repeatable; see the REST filters."
 )
 @click.option("--cursor", help="Go on where the page before ended.")
+@fresh_option
 @json_option
 def list_rows(
     peer_name: str,
@@ -32,9 +40,12 @@ def list_rows(
     sort: str | None,
     filters: tuple[str, ...],
     cursor: str | None,
+    fresh: bool,
     as_json: bool,
 ) -> None:
-    """List a peer's rows.
+    """List a peer's rows. While it cannot be reached, as it last told them.
+
+    Exit codes: 0 the peer has answered · 1 the rows are old, which standard error says.
 
     \b
     Example:
@@ -45,20 +56,52 @@ def list_rows(
     given = {"limit": None if limit is None else str(limit), "sort": sort, "cursor": cursor}
     params = [(key, value) for key, value in given.items() if value is not None]
     params += [_filter(text) for text in filters]
-    page = read_page(_ask(peer_name, resource, params=params), f"peer {peer_name!r}")
+    read = _ask(peer_name, resource, params=params, fresh=fresh)
+    page = read_page(read.body, f"peer {peer_name!r}")
     columns = _columns(page.items)
     terminal().table(page.items, columns=columns, as_json=as_json, empty=f"{peer_name} shows no {resource}.")
     if page.next_cursor:
         click.echo(f"more: --cursor {page.next_cursor}", err=True)
+    _end(read)
+
+
+@click.command("search")
+@click.argument("peer_name", metavar="PEER")
+@click.argument("resource")
+@click.argument("words")
+@click.option("--limit", type=int, help="Most rows to print.")
+@fresh_option
+@json_option
+def search_rows(
+    peer_name: str, resource: str, words: str, limit: int | None, fresh: bool, as_json: bool
+) -> None:
+    """Search a peer's rows. While it cannot be reached, what it last found.
+
+    Exit codes: 0 the peer has answered · 1 the rows are old, which standard error says.
+
+    \b
+    Example:
+      mosaic federation search work tasks 'launch or relaunch' --limit 10
+    """
+    from mosaic_federation.answers import read_page
+
+    params = [("q", words)] + ([] if limit is None else [("limit", str(limit))])
+    read = _ask(peer_name, resource, "search", params=params, fresh=fresh)
+    items = read_page(read.body, f"peer {peer_name!r}").items
+    terminal().table(items, columns=_columns(items), as_json=as_json, empty=f"{peer_name} finds nothing.")
+    _end(read)
 
 
 @click.command("get")
 @click.argument("peer_name", metavar="PEER")
 @click.argument("resource")
 @click.argument("row_id", metavar="ID")
+@fresh_option
 @json_option
-def get_row(peer_name: str, resource: str, row_id: str, as_json: bool) -> None:
-    """Get one row of a peer.
+def get_row(peer_name: str, resource: str, row_id: str, fresh: bool, as_json: bool) -> None:
+    """Get one row of a peer. While it cannot be reached, as it last told it.
+
+    Exit codes: 0 the peer has answered · 1 the row is old, which standard error says.
 
     \b
     Example:
@@ -66,8 +109,9 @@ def get_row(peer_name: str, resource: str, row_id: str, as_json: bool) -> None:
     """
     from mosaic_federation.answers import read_row
 
-    row = read_row(_ask(peer_name, resource, row_id), f"peer {peer_name!r}")
-    terminal().record(row, as_json=as_json)
+    read = _ask(peer_name, resource, row_id, fresh=fresh)
+    terminal().record(read_row(read.body, f"peer {peer_name!r}"), as_json=as_json)
+    _end(read)
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -76,15 +120,22 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     return [key for key in shared if key == "id" or key not in STANDARD_COLUMNS][:_WIDEST]
 
 
-def _ask(peer_name: str, *steps: str, params: list[tuple[str, str]] | None = None) -> bytes:
-    from mosaic_federation.links import links_of
+def _ask(peer_name: str, *steps: str, params: list[tuple[str, str]] | None = None, fresh: bool) -> Read:
     from mosaic_federation.peers import Peers
+    from mosaic_federation.reading.kept import Question
+    from mosaic_federation.reading.reader import Reader
 
-    async def work(host: Host) -> bytes:
+    async def work(host: Host) -> Read:
         found = await Peers(host.database).get(peer_name)
-        return await links_of(host).get(found, *steps, params=params or ())
+        return await Reader(host).read(Question(found, steps, params or ()), fresh=fresh, ask_first=True)
 
     return run(work)
+
+
+def _end(read: Read) -> None:
+    if read.why_old:
+        click.echo(f"as it was {read.age:.0f} s ago: {read.why_old}", err=True)
+        sys.exit(_OLD)
 
 
 def _filter(text: str) -> tuple[str, str]:

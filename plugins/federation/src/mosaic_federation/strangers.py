@@ -1,0 +1,46 @@
+"""Requests that no grant allows: of each address so many are on record, and the others are only counted.
+
+Whoever holds a certificate that once was good, or never was for this, could else fill the audit log with refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mosaic_hookspecs.errors import TooMany
+from mosaic_hookspecs.gcra import Counts
+from mosaic_hookspecs.types import Rate
+
+log = logging.getLogger("mosaic.federation")
+
+_TOLD_EVERY = 60.0  # seconds
+
+
+class Strangers:
+    """Counts refusals, in this process; ``most`` a minute of one address are worth a row."""
+
+    def __init__(self, most: int) -> None:
+        self._rate = Rate("refusals", most, 60)
+        self._counts = Counts()
+        self._unrecorded: dict[str, int] = {}  # by address, since it was last told
+
+    def refuse_over(self, address: str) -> None:
+        """Count a refusal. Raises :class:`TooMany` for one that is not worth a row of the audit log."""
+        (decision,) = self._counts.take_all([(address, self._rate)])
+        if decision.allowed:
+            return
+        if not self._unrecorded:
+            asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell)
+        self._unrecorded[address] = self._unrecorded.get(address, 0) + 1
+        raise TooMany(
+            "too many requests that no grant allows", retry_after=decision.retry_after, rate=self._rate
+        ) from None
+
+    def _tell(self) -> None:
+        told, self._unrecorded = self._unrecorded, {}
+        most = max(told, key=told.__getitem__)
+        log.warning(
+            "%d requests that no grant allows, from %d address(es), are not in the audit log; %d of them from %s",
+            *(sum(told.values()), len(told), told[most], most),
+        )

@@ -1,0 +1,81 @@
+"""At most so many at once for each key; the next ones wait in line, and the line is bounded.
+
+By hand: a semaphore of asyncio has one limit for ever, no bound on who waits, and is never forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+class Full(Exception):
+    """Nobody left in time, or too many were waiting already."""
+
+
+@dataclass(slots=True)
+class _Line:
+    inside: int = 0
+    waiting: deque[tuple[asyncio.Future[None], int]] = field(default_factory=deque)
+
+
+class Turnstile:
+    """``waiting`` at most stand in each line, ``patience`` seconds at most."""
+
+    def __init__(self, waiting: int, patience: float) -> None:
+        self._waiting = waiting
+        self._patience = patience
+        self._lines: dict[Hashable, _Line] = {}
+
+    @asynccontextmanager
+    async def one(self, key: Hashable, most: int) -> AsyncIterator[None]:
+        """Be one of ``most`` at once for ``key``, in the order of coming. Raises :class:`Full`."""
+        line = self._lines.setdefault(key, _Line())
+        if line.inside < most and not line.waiting:
+            line.inside += 1
+        else:
+            await self._turn(line, most)
+        try:
+            yield
+        finally:
+            line.inside -= 1
+            _call(line)
+            if not line.inside and not line.waiting:
+                self._lines.pop(key, None)
+
+    async def _turn(self, line: _Line, most: int) -> None:
+        if len(line.waiting) >= self._waiting:
+            raise Full
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append((turn, most))
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except TimeoutError:
+            self._give_up(line, turn, most)
+            raise Full from None
+        except BaseException:  # whoever asked is gone
+            self._give_up(line, turn, most)
+            raise
+
+    @staticmethod
+    def _give_up(line: _Line, turn: asyncio.Future[None], most: int) -> None:
+        if turn.cancelled():
+            line.waiting.remove((turn, most))
+        else:  # called in at this very moment
+            line.inside -= 1
+        _call(line)
+
+
+def _call(line: _Line) -> None:
+    """Let those in who come next, as far as there is room for them."""
+    while line.waiting and line.inside < line.waiting[0][1]:
+        turn, _ = line.waiting[0]
+        if turn.cancelled():  # and about to leave the line by itself
+            return
+        line.waiting.popleft()
+        turn.set_result(None)
+        line.inside += 1
