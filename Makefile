@@ -31,7 +31,7 @@ check: setup ## Lint, format, types, import contracts
 pytest: setup
 	@.ci/services
 	@.ci/step-ca >/dev/null
-	@$(BIN)/pytest -n 2 --dist loadfile --durations=10 $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
 bench: setup ## Measure, and print one table
 	@$(BIN)/python -m tests.bench

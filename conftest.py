@@ -10,8 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -25,9 +25,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from free_ports import free_port
 from mosaic_gateway.database import Pool, connect, open_pool
+from mosaic_gateway.resources import build_wall
 from mosaic_hookspecs.protocols import Host
-from mosaic_hookspecs.types import DatabaseLocation, MigrationSet
+from mosaic_hookspecs.types import DatabaseLocation, MigrationSet, Resource
 from mosaic_migrations import CORE
 from mosaic_migrations.runner import migrate
 from mosaic_step_ca.directory import NewAuthority, Plan, new_authority
@@ -35,8 +37,52 @@ from mosaic_step_ca.store import store_authority
 from mosaic_step_ca.writing import written
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
+from prepared import remove_templates
 
 _numbers = count(1)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave nothing of what was made for this process."""
+    remove_templates()
+
+
+BehindWall = Callable[[Iterable[Resource]], AbstractAsyncContextManager[Pool]]
+
+
+#: The files that take longest, so that no process is left alone with one at the end: each is one process's as a whole.
+LONGEST = (
+    *(
+        "tests/docs/test_pages.py",
+        "tests/tiers/test_local_gateway.py",
+        "tests/security/test_enrollment_attacks.py",
+    ),
+    *("tests/federation/namespaces", "tests/federation/test_over_step_ca.py", "tests/faults"),
+    *(
+        "tests/federation",
+        "tests/compose/test_gateway_image.py",
+        "tests/security",
+        "tests/tiers",
+        "tests/workspace",
+    ),
+    *(
+        "gateway/tests/health",
+        "gateway/tests/http/test_http_fuzz.py",
+        "plugins/tier_local",
+        "plugins/step_ca",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those."""
+    root = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        place = item.path.relative_to(root).as_posix()
+        return next((i for i, start in enumerate(LONGEST) if place.startswith(start)), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -133,6 +179,23 @@ async def pool(
     await administration.close()
 
 
+@pytest.fixture
+def behind_wall(postgres: DatabaseLocation, pool: Pool) -> BehindWall:
+    """Build the wall of row-level security around resources, and open what peers are answered through."""
+
+    @asynccontextmanager
+    async def behind(resources: Iterable[Resource]) -> AsyncIterator[Pool]:
+        location = replace(postgres, database=await pool.fetchval("SELECT current_database()"))
+        connection = await connect(location)
+        role = await build_wall(connection, resources)
+        await connection.close()
+        assert role.complete
+        async with open_pool(location, role=role.name) as peers:
+            yield peers
+
+    return behind
+
+
 PASSWORD = "p@ss:w/rd #1%"  # needs percent-encoding in a URL
 _HBA = """\
 local   all all      trust
@@ -212,9 +275,7 @@ def vector_postgres() -> Iterator[TcpPostgres]:
 def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
     home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))
     account = postgres_account(None, home)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(home)}
     certificate = home / "server.crt" if tls else None
     if certificate:
@@ -241,7 +302,11 @@ def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
         roles = [
             f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'" for role in ("mosaic", "tls_only", "by_cert")
         ]
-        asyncio.run(server.execute(*roles))
+        peers = (
+            "CREATE ROLE mosaic_peer NOLOGIN",
+            "GRANT mosaic_peer TO mosaic",
+        )  # mosaic may not make roles
+        asyncio.run(server.execute(*roles, *peers))
         yield server
     finally:
         process.send_signal(signal.SIGINT)  # a fast shutdown; SIGTERM would wait for whoever is connected
@@ -313,9 +378,7 @@ def new_redis() -> Callable[..., RedisServer]:
     """Make servers, on a free port each; a test starts them with ``running``."""
 
     def make(*options: str) -> RedisServer:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            return RedisServer(int(sock.getsockname()[1]), options)
+        return RedisServer(free_port(), options)
 
     return make
 
@@ -388,9 +451,7 @@ def new_step_ca(step_ca_program: Path) -> Iterator[Callable[[], StepCAServer]]:
     homes: list[Path] = []
 
     def make() -> StepCAServer:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = int(sock.getsockname()[1])
+        port = free_port()
         homes.append(Path(tempfile.mkdtemp(prefix="mosaic-ca-", dir="/tmp")))
         plan = Plan("work", f"https://localhost:{port}", ("localhost", "127.0.0.1"), f"127.0.0.1:{port}", 24)
         new = new_authority(plan)

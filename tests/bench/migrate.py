@@ -52,6 +52,7 @@ SELECT 'Task ' || n, substr(($2::text[])[1 + n % cardinality($2)], 1 + (random()
        ARRAY['a', 'b' || n % 100], now() - n * interval '1 second'
 FROM owner, generate_series(1, $1::int) n
 """
+_MONTHS = "SELECT federation_audit_log_cover(now() - n * interval '1 month') FROM generate_series(0, 3) n"
 _SEED_AUDIT = """
 INSERT INTO federation_audit_log (stream, seq, at, peer, grant_id, subject_id, serial, verb, resource, query_hash,
                                   outcome, rows, bytes_out, latency_us, request_id, payload, prev, hash)
@@ -146,6 +147,7 @@ class Bench:
             index = await conn.fetchval(_DEFERRED)
             await conn.execute("DROP INDEX tasks_search_idx; SET maintenance_work_mem = '16MB'")
             await conn.execute(_SEED_TASKS, int(text * TASKS), _PROSE)
+            await conn.execute(_MONTHS)
             await conn.execute(_SEED_AUDIT, text - int(text * TASKS))
             await conn.execute(_SEED_VECTORS, ROWS - text)
             await conn.execute(index)

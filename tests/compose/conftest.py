@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from free_ports import free_port
 from mosaic_tier_local.account import Account, own_account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
 
@@ -134,7 +134,7 @@ def container(service: Callable[[str, str], dict[str, Any]]) -> Iterator[Callabl
         for process in each.started:
             if process.poll() is None:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
         shutil.rmtree(each.home)
 
 
@@ -167,7 +167,7 @@ def valkey_service(container: Callable[..., Container]) -> Callable[..., Contain
         name = next((each for each in ("valkey", "redis") if shutil.which(f"{each}-server")), None)
         if name is None:
             pytest.skip("needs valkey-server or redis-server: apt-get install redis-server")
-        port = _free_port()
+        port = free_port()
         programs = {
             "valkey-server": f'{shutil.which(f"{name}-server")} --port {port} "$@"',
             "valkey-cli": f'{shutil.which(f"{name}-cli")} -p {port} "$@"',
@@ -186,7 +186,7 @@ def postgres_service(
 
     def start(kind: str, file: str, service: str = "postgres") -> Container:
         programs = postgres_programs(kind)
-        port = _free_port()
+        port = free_port()
         paths = ["/run/secrets", "/var/run/postgresql", "/var/lib/postgresql/data"]
         shims = {name: f'{programs}/{name} "$@"' for name in ("initdb", "psql")}
         shims["postgres"] = f'{programs}/postgres "$@" -F -k {{home}}/var-run-postgresql -p {port}'
@@ -211,7 +211,7 @@ def authority_service(
     """The service step-ca of a file, run by the step-ca that `.ci/step-ca` built."""
 
     def make(file: str) -> Container:
-        port = _free_port()
+        port = free_port()
         programs = {"step-ca": f'{step_ca_program} "$@"', "step": _STEP.replace("{", "{{")}
         box = container(file, "step-ca", own_account(), ["/home/step"], programs, PORT=str(port))
         box.paths |= {"localhost:9000": f"localhost:{port}", "step-ca:9000": f"localhost:{port}"}
@@ -237,16 +237,4 @@ def _initialise(box: Container) -> None:
     done = box.run("bash", "-c", f"set -Eeo pipefail; . {box.home}/role.sh", **local)
     assert done.returncode == 0, done.stderr
     server.send_signal(signal.SIGINT)
-    assert server.wait(20) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """A TCP port that was free a moment ago."""
-    return _free_port
+    assert server.wait(60) == 0

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from free_ports import free_port
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 BIN = Path(sys.executable).parent
@@ -169,7 +171,6 @@ def gateway(
     postgres_service: Callable[..., Any],
     valkey_service: Callable[..., Any],
     service: Callable[[str, str], dict[str, Any]],
-    free_port: Callable[[], int],
 ) -> Running:
     """A compose file's gateway, its Postgres and its Valkey, and where it has one its authority."""
     file, suffix = request.param
@@ -260,7 +261,7 @@ def started(gateway: Running) -> Iterator[subprocess.Popen[bytes]]:
     yield process
     if process.poll() is None:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_it_gets_ready_serves_and_stops(
@@ -273,11 +274,11 @@ def test_it_gets_ready_serves_and_stops(
     request = urllib.request.Request(
         f"http://127.0.0.1:{gateway.port}/v1/me", headers={"Authorization": f"Bearer {token['token']}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert json.load(answer)["admin"] is True
     keys = (gateway.home / "volume" / "data" / "keys.json").read_bytes()
     started.send_signal(signal.SIGTERM)  # the gateway itself gets it: the shell has become the gateway
-    assert started.wait(20) == 0
+    assert started.wait(60) == 0
     assert gateway.probe().returncode == 1
     assert gateway.run("mosaic", "gateway", "prepare").returncode == 0
     assert (gateway.home / "volume" / "data" / "keys.json").read_bytes() == keys

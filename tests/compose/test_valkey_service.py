@@ -47,7 +47,7 @@ def test_what_it_holds_survives_a_restart_and_it_never_evicts_a_job(
         assert box.run("valkey-cli", *command, **login).stdout == f"{answer}\n"
         assert "noeviction" in box.run("valkey-cli", "config", "get", "maxmemory-policy", **login).stdout
         process.send_signal(signal.SIGTERM)  # the server itself gets it: the shell has become the server
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("secret", ["", None])
@@ -55,4 +55,4 @@ def test_without_a_password_it_does_not_start(valkey_service: Valkey, secret: st
     box = valkey_service("standalone.yml")
     file = box.paths["/run/secrets"] / "valkey"
     file.unlink() if secret is None else file.write_text(secret)
-    assert box.start().wait(10) != 0
+    assert box.start().wait(60) != 0

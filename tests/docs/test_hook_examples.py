@@ -6,6 +6,7 @@ import asyncio
 import json
 import runpy
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,12 +18,22 @@ from pydantic import ValidationError
 from quart import Quart
 
 from mosaic_hookspecs import PROJECT, specs
-from mosaic_hookspecs.errors import Unavailable
-from mosaic_hookspecs.types import AuditEvent, DatabaseLocation, Job, Rate
+from mosaic_hookspecs.errors import NotFound, Unavailable
+from mosaic_hookspecs.sources import Asked
+from mosaic_hookspecs.types import (
+    AuditEvent,
+    DatabaseLocation,
+    GrantNotice,
+    Job,
+    PeerNotice,
+    PeerRequest,
+    Rate,
+    User,
+)
 
 ROOT = Path(__file__).parents[2]
 HOOKS: dict[str, Callable[..., Any]] = runpy.run_path(str(ROOT / "docs" / "generate.py"))["HOOKS"]
-Call = Callable[[str], Any]
+Call = Callable[..., Any]
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def host(tmp_path: Path) -> SimpleNamespace:
 def call(host: SimpleNamespace) -> Call:
     """Register the example of a hook as pluggy would, call the hook, return its one answer."""
 
-    def call(name: str) -> Any:
+    def call(name: str, **facts: Any) -> Any:
         path = ROOT / "docs" / "examples" / "hooks" / f"{name}.py"
         module = ModuleType(f"example_{name}")
         exec(compile(path.read_text(), path, "exec", dont_inherit=True), vars(module))
@@ -44,7 +55,7 @@ def call(host: SimpleNamespace) -> Call:
         manager.register(module)
         manager.check_pending()
         wants_host = "host" in HOOKS[name].__code__.co_varnames
-        (answer,) = getattr(manager.hook, name)(**({"host": host} if wants_host else {}))
+        (answer,) = getattr(manager.hook, name)(**({"host": host} if wants_host else {}), **facts)
         return answer
 
     return call
@@ -135,6 +146,15 @@ def test_mosaic_resources(call: Call) -> None:
     assert resource.model(title="Docs", url="https://example.org").title == "Docs"
 
 
+async def test_mosaic_sources(call: Call) -> None:
+    (kind,) = call("mosaic_sources")
+    (source,) = await kind.readable_by(User(UUID(int=1), "lead"))
+    page = await source.search("notes", {"q": "barn"}, Asked(within=1))
+    assert [row["id"] for row in page.items] == ["may"]
+    with pytest.raises(NotFound):
+        await source.list("tasks", {}, Asked(within=1))
+
+
 async def test_mosaic_probes(call: Call) -> None:
     (probe,) = call("mosaic_probes")
     finding = await probe.check()
@@ -162,6 +182,14 @@ async def test_mosaic_authorities(call: Call, host: SimpleNamespace) -> None:
         await authority.issue_server(b"", names=["home"])
 
 
+async def test_mosaic_embedders(call: Call) -> None:
+    (embedder,) = call("mosaic_embedders")
+    oats, toast, sky = await embedder.embed(["oats", "toast", "Sky"], kind="row")
+    assert len(oats) == embedder.dimensions
+    near, far = (sum(a * b for a, b in zip(oats, other, strict=True)) for other in (toast, sky))
+    assert near > embedder.similarity > far
+
+
 async def test_mosaic_audit_sinks(call: Call, host: SimpleNamespace) -> None:
     (sink,) = call("mosaic_audit_sinks")
     event = AuditEvent("work", UUID(int=1), None, "1f", "list", "tasks", "00", "ok", 2, 300, 900, "r1")
@@ -171,6 +199,58 @@ async def test_mosaic_audit_sinks(call: Call, host: SimpleNamespace) -> None:
     host.data_dir.joinpath("answers.ndjson").mkdir()
     with pytest.raises(Unavailable):
         await sink.record(event)
+
+
+async def test_mosaic_peer_policies(call: Call, host: SimpleNamespace) -> None:
+    host.settings = lambda model: model()
+    hours, networks = call("mosaic_peer_policies")
+    open_, closed = datetime(2027, 1, 4, 9, tzinfo=UTC), datetime(2027, 1, 2, 9, tzinfo=UTC)
+    ids = (UUID(int=1), UUID(int=2))
+    for address, at, expected in (
+        ("192.0.2.7", open_, (True, True)),
+        ("2001:db8:1::", closed, (False, True)),
+        ("198.51.100.1", open_, (True, False)),
+        ("unknown", open_, (True, False)),
+    ):
+        request = PeerRequest("partner", *ids, "list", "tasks", address, at)
+        verdicts = [await hours.decide(request), await networks.decide(request)]
+        assert tuple(verdict.allowed for verdict in verdicts) == expected
+        assert all(verdict.reason for verdict in verdicts if not verdict.allowed)
+
+
+@pytest.mark.parametrize("hook", ["mosaic_peer_enrolled", "mosaic_peer_revoked"])
+async def test_mosaic_peer_enrolled(call: Call, host: SimpleNamespace, hook: str) -> None:
+    done: list[Any] = []
+
+    async def execute(*statement: Any) -> None:
+        done.append(statement[1])
+
+    host.database = SimpleNamespace(execute=execute)
+    await call(hook, peer=PeerNotice("partner", "Partner", UUID(int=1), UUID(int=2), "1f"))
+    assert done == ["partner"]
+
+
+test_mosaic_peer_revoked = test_mosaic_peer_enrolled
+
+
+async def test_mosaic_grant_changed(call: Call) -> None:
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        heard.set_result(await reader.readexactly(length))
+        writer.write(b"HTTP/1.1 204 \r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(chat, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        telling = call(
+            "mosaic_grant_changed", grant=GrantNotice(UUID(int=1), UUID(int=2), "partner", "revoked", 3, None)
+        )
+        telling.cr_frame.f_globals["CHAT"] = f"http://127.0.0.1:{port}/"
+        await telling
+    assert "revoked, now at version 3" in json.loads(await heard)["text"]
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -20,18 +20,18 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+
+from free_ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -81,11 +81,8 @@ def pattern(expected: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def with_free_ports(page: str) -> str:
-    with ExitStack() as held:
-        for port in sorted(set(_PORT.findall(page))):
-            free = held.enter_context(socket.socket())
-            free.bind(("127.0.0.1", 0))
-            page = re.sub(rf"\b{port}\b", str(free.getsockname()[1]), page)
+    for port in sorted(set(_PORT.findall(page))):
+        page = re.sub(rf"\b{port}\b", str(free_port()), page)
     return page
 
 

@@ -7,14 +7,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from free_ports import free_port
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.database import connect
@@ -31,14 +31,9 @@ from mosaic_migrations.runner import migrate
 from mosaic_migrations.tier import Report, Route, make_plan, move
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
+from prepared import move_ports, prepare
 
 MOSAIC = [sys.executable, "-m", "mosaic_gateway.cli"]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass
@@ -89,7 +84,7 @@ class Postgres:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
+        self.process.wait(60)
 
     @asynccontextmanager
     async def administration(self, database: str = "postgres") -> AsyncIterator[asyncpg.Connection]:
@@ -266,8 +261,7 @@ class Home:
 
 def make_home(directory: Path, plugins: Path, password: str, *, plugin: str = "sampler") -> Home:
     home = Home(directory, plugins, password)
-    ports = ["--port", str(free_port()), "--federation-port", str(free_port())]
-    home.run("gateway", "init", str(directory), *ports)
+    prepare(directory, port=free_port(), peer_port=free_port())
     config = json.loads(home.config.read_text())
     config["plugins"][plugin] = {}
     home.config.write_text(json.dumps(config))
@@ -346,10 +340,11 @@ async def fill(conn: asyncpg.Connection, *, vectors: bool = False, words: int = 
     await conn.execute(_SAMPLES)
     if vectors:
         await conn.execute(_VECTORS)
-    chain, entries = Chain.new(), []
+    chain, entries, then = Chain.new(), [], datetime.now(UTC) - timedelta(days=40)
+    await conn.execute("SELECT federation_audit_log_cover($1)", then)  # a partition that no migration makes
     for number in range(500):
         event = AuditEvent("peer", None, uuid4(), "ab", "list", "tasks", "0" * 64, "ok", number, 1, 1, "r")
-        entries.append(chain.append(event, datetime.now(UTC)))
+        entries.append(chain.append(event, then if number < 200 else datetime.now(UTC)))
         chain = chain.after(entries[-1])
     columns = [[getattr(e, name) for e in entries] for name in ("payload", "prev", "hash")]
     await conn.execute(load_queries("mosaic_audit", "queries.sql").append, *columns)
@@ -398,9 +393,12 @@ def small(tmp_path_factory: pytest.TempPathFactory, sampler: Path) -> Home:
 
 
 @pytest.fixture
-def changing(tmp_path: Path, sampler: Path) -> Home:
-    """One that a test may change."""
-    return _filled(tmp_path / "home", sampler, words=10_000)
+def changing(tmp_path: Path, small: Home) -> Home:
+    """A copy of that, which a test may change."""
+    home = replace(small, directory=tmp_path / "home")
+    subprocess.run(["cp", "-a", small.directory, home.directory], check=True)
+    move_ports(home.config, free_port(), free_port())
+    return home
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from mosaic_tier_local.account import postgres_account
 if TYPE_CHECKING:
     from conftest import Home, Postgres
 
-pytestmark = pytest.mark.timeout(120)
 TABLESPACE = "CREATE TABLESPACE tiny LOCATION '{}'"
 
 

@@ -13,12 +13,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from conftest import Home, Postgres
 
-pytestmark = pytest.mark.timeout(120)
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and movements of a terminal
 
 
@@ -38,7 +35,7 @@ def on_a_terminal(command: list[str], answers: Mapping[str, str], env: dict[str,
             os.write(ours, waiting.pop(question).encode() + b"\n")
     os.close(ours)
     assert not waiting, shown
-    return process.wait(10), _CONTROL.sub("", shown)
+    return process.wait(60), _CONTROL.sub("", shown)
 
 
 def migrate(home: Home, url: str, answers: Mapping[str, str]) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,13 +18,16 @@ from typing import Any
 import httpx
 import pytest
 
+from free_ports import free_port
 from mosaic_gateway.boot import open_gateway
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.database import Pool
+from prepared import prepare
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
 PATIENCE = 60.0  # seconds, for a gateway to start
+ALWAYS_ASKED = {"MOSAIC_PLUGINS__FEDERATION__READING__CACHE_SECONDS": "0"}  # tests want what is true now
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Gateway:
     token: str = field(default="", repr=False)
     process: subprocess.Popen[bytes] | None = None
     inside: tuple[str, ...] = ()  # a command that runs another one where the gateway is
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=lambda: dict(ALWAYS_ASKED))
 
     @property
     def config(self) -> Path:
@@ -81,7 +83,7 @@ class Gateway:
 
     def http(self, token: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        return httpx.Client(base_url=self.public, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.public, headers=headers, timeout=60)
 
     def add(self, resource: str, **fields: Any) -> str:
         """Create a row of the admin's and return its id."""
@@ -109,7 +111,7 @@ class Gateway:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
             self.process = None
 
     def is_ready(self) -> bool:
@@ -124,26 +126,10 @@ class Gateway:
             yield gateway.database
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def make(parent: Path, name: str, *init: str, inside: tuple[str, ...] = (), **settings: Any) -> Gateway:
-    port, peer_port = free_ports(2)
+    port, peer_port = free_port(), free_port()
     made = Gateway(name, parent / name, port, peer_port, inside=inside)
-    options = ["--name", name, "--port", str(port), "--federation-port", str(peer_port), *init]
-    done = subprocess.run(
-        [MOSAIC, "gateway", "init", made.directory, *options, "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    made.token = json.loads(done.stdout)["token"]
+    made.token = prepare(made.directory, "--name", name, *init, port=port, peer_port=peer_port)
     made.config.write_text(json.dumps(json.loads(made.config.read_text()) | settings))
     return made
 

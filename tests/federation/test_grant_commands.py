@@ -37,7 +37,7 @@ def enroll(offer: Any) -> Any:
     """Redeem an offer by hand; return what a client of the listener needs."""
     key = new_key()
     body = {"csr": signing_request(key).decode(), "name": "byhand"}
-    answer = httpx.post(offer["url"].partition("#")[0], json=body, timeout=30)
+    answer = httpx.post(offer["url"].partition("#")[0], json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     issued = answer.json()
     return client_context(ca=issued["ca"].encode(), chain=issued["chain"].encode(), key=key_pem(key))
@@ -52,7 +52,7 @@ def test_a_grant_by_a_whole_scope_from_making_to_taking_back(work: Any) -> None:
     ))  # fmt: skip
     assert made["scope"] == {"excluded_resources": [], "include_teams": [], **SCOPE}
     assert made["expires_at"].startswith("2030-01-31T12:00:00")
-    with httpx.Client(verify=enroll(made), base_url=f"{work.link}/federation/v1", timeout=30) as peer:
+    with httpx.Client(verify=enroll(made), base_url=f"{work.link}/federation/v1", timeout=60) as peer:
         page = peer.get("/tasks").json()
         assert [set(row) for row in page["items"]] == [{"id", "title", "status"}] * 2
         assert peer.get("/tasks", params={"body": "hidden"}).status_code == 400

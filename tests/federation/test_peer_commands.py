@@ -27,7 +27,7 @@ def peer(home: Any, work: Any) -> Iterator[dict[str, Any]]:
 
 def replay(url: str) -> httpx.Response:
     body = {"csr": signing_request(new_key()).decode(), "name": "thief"}
-    return httpx.post(url.partition("#")[0], json=body, timeout=30)
+    return httpx.post(url.partition("#")[0], json=body, timeout=60)
 
 
 def piped(gateway: Any, url: str, *options: str) -> subprocess.CompletedProcess[str]:

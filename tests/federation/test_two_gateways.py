@@ -177,11 +177,11 @@ def test_a_peer_that_is_off_is_named_and_disturbs_nothing_else(home: Any, work: 
     work.stop()
     try:
         with home.http() as client:
-            answer = client.get("/v1/peers/work/tasks")
+            answer = client.get("/v1/peers/work/tasks", headers={"Cache-Control": "no-cache"})
             assert (answer.status_code, "'work'" in answer.json()["detail"]) == (503, True)
             assert "Retry-After" in answer.headers
             assert client.get("/v1/tasks").status_code == 200
-        text = home.run("federation", "list", "work", "tasks", code=5)
+        text = home.run("federation", "list", "work", "tasks", "--fresh", code=5)
         assert "nothing listens there" in text
     finally:
         work.start()

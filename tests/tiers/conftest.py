@@ -18,16 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from free_ports import free_port
+from prepared import prepare
+
 if TYPE_CHECKING:
     from conftest import RedisServer, TcpPostgres
 
 MOSAIC = [sys.executable, "-m", "mosaic_gateway.cli"]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass
@@ -67,29 +64,29 @@ class Home:
             [*self.command, "--debug", "--config", str(self.config), "gateway", "start", *args],
             stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **self.environment},
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not self.is_ready():
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            assert time.monotonic() < deadline, "the gateway did not become ready within 30 s"
+            assert time.monotonic() < deadline, "the gateway did not become ready within a minute"
             time.sleep(0.05)
         return process
 
     def is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=60) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     def get(self, path: str) -> Any:
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def post(self, path: str, body: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
 
@@ -107,7 +104,9 @@ def initialise(directory: Path, *options: str, **environment: str) -> Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return initialise(tmp_path / "home")
+    port = free_port()
+    token = prepare(tmp_path / "home", port=port, peer_port=free_port())
+    return Home(tmp_path / "home", port, token)
 
 
 @pytest.fixture
@@ -171,10 +170,10 @@ class Authority:
         with (self.directory / "log").open("ab") as log:
             process = subprocess.Popen(self.command, cwd=self.directory, stdout=log, stderr=log)
         port = int(self.made["url"].rpartition(":")[2])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not listens(port):
             assert process.poll() is None, (self.directory / "log").read_text()
-            assert time.monotonic() < deadline, "step-ca did not start within 20 s"
+            assert time.monotonic() < deadline, "step-ca did not start within a minute"
             time.sleep(0.02)
         return process
 
@@ -209,7 +208,7 @@ def federated(federated_bare: Home, set_up_authority: Callable[[Home], Authority
     process = set_up_authority(federated_bare).start()
     yield federated_bare
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture
@@ -225,4 +224,4 @@ def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)

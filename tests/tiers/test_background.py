@@ -53,7 +53,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
     return replace(home, environment=home.environment | {"PYTHONPATH": str(tmp_path / "site")})
 
 
-def until(condition: Callable[[], object], within: float = 20) -> None:
+def until(condition: Callable[[], object], within: float = 60) -> None:
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, f"not so within {within:g} s"

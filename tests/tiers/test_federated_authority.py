@@ -117,7 +117,7 @@ def test_show_says_how_it_is_and_says_so_when_it_is_not(
         findings = {f["probe"]: f for f in federated_bare.json("gateway", "doctor")["findings"]}
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
     assert shown["fingerprint"] == authority.made["fingerprint"]
     assert shown["revoked"] == 0
     assert len(shown["provisioners"]) == 2
@@ -135,9 +135,9 @@ def test_a_gateway_that_has_its_certificate_starts_while_the_authority_is_down(
         first = running(federated_bare)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
     first.terminate()
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     running(federated_bare)
 
 

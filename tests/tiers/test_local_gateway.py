@@ -18,18 +18,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from free_ports import free_port
 from mosaic_gateway.cli.main import mosaic
 
 if TYPE_CHECKING:
     from conftest import Home
 
 Start = Callable[..., subprocess.Popen[str]]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def run_mosaic(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -51,7 +46,7 @@ def test_a_task_made_over_http_is_there_after_a_restart(home: Home, running: Sta
     first = running(home)
     made = home.post("/v1/tasks", {"title": "Survive"})
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     running(home)
     assert home.get(f"/v1/tasks/{made['id']}") == made
 
@@ -61,7 +56,7 @@ def test_commands_work_while_the_gateway_is_up_and_while_it_is_down(home: Home, 
     process = running(home)
     home.run("user", "add", "edsger")
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)
     assert [user["username"] for user in home.json("user", "list")] == ["admin", "edsger", "grace"]
 
 
@@ -73,7 +68,7 @@ def test_a_killed_gateway_leaves_no_postgres_and_starts_again_with_its_data(
     postgres = children(first.pid)
     first.kill()
     first.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in postgres):
         assert time.monotonic() < deadline, "Postgres outlived its gateway"
         time.sleep(0.05)
@@ -102,7 +97,7 @@ def test_workers_share_the_port_and_all_end_with_the_gateway(home: Home, running
     family = children(process.pid)
     assert len(family) == 3  # Postgres and two workers
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in family)
 
 
@@ -111,7 +106,7 @@ def test_a_killed_worker_is_replaced(home: Home, running: Start) -> None:
     before = set(children(process.pid))
     workers = [p for p in before if b"\0worker\0" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(workers[0], signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(set(children(process.pid)) - {workers[0]}) < 3:
         assert time.monotonic() < deadline, "the worker was not replaced"
         time.sleep(0.05)

@@ -20,7 +20,7 @@ def status(home: Home, path: str, forwarded: str) -> int:
     """As the proxy on this machine would ask for a client who shows a wrong token."""
     headers = {"Authorization": "Bearer mos_abcdefgh_" + "x" * 43, "X-Forwarded-For": forwarded}
     try:
-        with urllib.request.urlopen(urllib.request.Request(home.url + path, headers=headers), timeout=10):
+        with urllib.request.urlopen(urllib.request.Request(home.url + path, headers=headers), timeout=60):
             return 200
     except urllib.error.HTTPError as error:
         return error.code

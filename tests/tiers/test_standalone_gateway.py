@@ -40,7 +40,7 @@ def modules_of_a_run(home: Home, running: Start, place: Path) -> list[str]:
     assert home.get("/v1/tasks/search?q=alone")["items"]
     home.get("/openapi.json")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     modules: list[str] = json.loads(place.read_text())
     assert "mosaic_gateway.serving" in modules
     return modules
@@ -94,7 +94,7 @@ def test_rows_live_in_the_operators_postgres(standalone: Home, running: Start) -
     first = running(standalone)
     made = standalone.post("/v1/tasks", {"title": "Survive"})
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     assert not (standalone.directory / "data" / "postgres").exists()
     running(standalone)
     assert standalone.get(f"/v1/tasks/{made['id']}") == made

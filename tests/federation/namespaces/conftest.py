@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def ip(*words: str) -> None:
@@ -33,6 +33,7 @@ class Site:
     address: str
     switch: str
     port: str
+    hosts: list[Site] = field(repr=False)  # of that switch, itself included
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -45,7 +46,11 @@ class Site:
         ip("-n", self.switch, "link", "set", self.port, "down")
 
     def plug(self) -> None:
+        """Return when it reaches the others: for a while the kernel goes on with what it found before."""
         ip("-n", self.switch, "link", "set", self.port, "up")
+        others = [site.address for site in self.hosts if site is not self]
+        probe = [*self.inside, sys.executable, Path(__file__).with_name("reach.py"), *others]
+        subprocess.run(probe, check=True, timeout=PATIENCE)
 
     def start(self, *command: str | Path, cwd: Path, port: int) -> subprocess.Popen[bytes]:
         """Run a program until the test ends, once it listens on ``port``. Its output is in ``cwd``/log."""
@@ -84,7 +89,7 @@ def new_site() -> Iterator[Callable[[str], Site]]:
 
     def new(name: str) -> Site:
         number = len(made) + 1
-        site = Site(f"{prefix}-{name}", f"10.77.0.{number}", switch, f"port{number}")
+        site = Site(f"{prefix}-{name}", f"10.77.0.{number}", switch, f"port{number}", made)
         ip("netns", "add", site.namespace)
         made.append(site)
         cable = ("type", "veth", "peer", "name", "eth0", "netns", site.namespace)

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 PATIENCE = 30.0  # seconds
-pytestmark = pytest.mark.timeout(180)  # of the first test: it starts everything
 
 
 @dataclass(frozen=True)
