@@ -48,11 +48,15 @@ def hooks() -> str:
         example = (DOCS / "examples" / "hooks" / f"{name}.py").read_text()
         parts += [
             f"## {name}",
-            fence("python", f"def {name}{inspect.signature(spec)}".replace("'", "")),
+            fence("python", f"{kind(spec)} {name}{inspect.signature(spec)}".replace("'", "")),
             prose(spec),
             fence("python", example),
         ]
     return page(parts)
+
+
+def kind(spec: Callable[..., Any]) -> str:
+    return "async def" if inspect.iscoroutinefunction(spec) else "def"
 
 
 def cli() -> str:

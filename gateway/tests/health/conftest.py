@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from free_ports import free_port
 from mosaic_hookspecs.types import DatabaseLocation
 from mosaic_tier_local.account import Account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
@@ -44,12 +45,6 @@ host       by_ident   all   127.0.0.1/32     ident
 host       mosaic,gone,closed,postgres all 127.0.0.1/32 scram-sha-256
 host       mosaic     all   ::1/128          scram-sha-256
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,15 @@ class Cluster:
             f"ALTER SYSTEM SET ssl_key_file = '{name}.key'",
         )
         self.sql(*files, "SELECT pg_reload_conf()")
-        time.sleep(0.3)
+        while self._certificate() != f"{name}.crt":
+            time.sleep(0.02)
+
+    def _certificate(self) -> str:
+        """What a server process that is made now has from its parent."""
+        ask = self.command("psql", "-h", str(self.home), "-p", str(self.port), "-U", "postgres", "-Atc")
+        return subprocess.run(
+            [*ask, "SHOW ssl_cert_file"], cwd=self.home, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def command(self, program: str, *options: str) -> list[str]:
         return self.account.command(self.binaries / program, *options)
@@ -137,7 +140,7 @@ def _postgres(
         yield process
     finally:
         process.send_signal(signal.SIGQUIT)
-        process.wait(20)
+        process.wait(60)
 
 
 def _until_ready(made: Cluster, port: int, process: subprocess.Popen[bytes] | None) -> None:
@@ -157,10 +160,10 @@ def _until_ready(made: Cluster, port: int, process: subprocess.Popen[bytes] | No
 
 
 def _until(true: Callable[[], bool], process: subprocess.Popen[bytes] | None) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not true():
         assert process is None or process.poll() is None, "the server ended"
-        assert time.monotonic() < deadline, "the server did not answer within 30 s"
+        assert time.monotonic() < deadline, "the server did not answer within a minute"
         time.sleep(0.05)
 
 

@@ -51,7 +51,7 @@ def test_a_key_file_that_nobody_writes_does_not_hold_it_up(home: Path) -> None:
     key_file.unlink()
     os.mkfifo(key_file, 0o600)
     command = [sys.executable, "-m", "mosaic_gateway.cli", "gateway", "doctor", "--json"]
-    ended = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2, ended.stderr
     findings = {each["probe"]: each for each in json.loads(ended.stdout)["findings"]}
     assert findings["key file"]["status"] == "red"
@@ -61,7 +61,7 @@ def test_a_key_file_that_nobody_writes_does_not_hold_it_up(home: Path) -> None:
 def test_a_resolver_that_is_silent_costs_no_more_than_a_probe_may(home: Path, tmp_path: Path) -> None:
     path = home / "mosaic.config.json"
     path.write_text(path.read_text().replace("127.0.0.1", "db.example.org"))
-    silent = "import socket, time\nsocket.getaddrinfo = lambda *_args, **_more: time.sleep(60)\n"
+    silent = "import socket, time\nsocket.getaddrinfo = lambda *_args, **_more: time.sleep(600)\n"
     (tmp_path / "sitecustomize.py").write_text(silent)
     command = [sys.executable, "-m", "mosaic_gateway.cli", "gateway", "doctor", "--json"]
     ended = subprocess.run(
@@ -70,7 +70,7 @@ def test_a_resolver_that_is_silent_costs_no_more_than_a_probe_may(home: Path, tm
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=60,
         check=False,
     )
     assert ended.returncode == 2, ended.stderr

@@ -46,6 +46,18 @@ def test_no_key_of_a_config_imports_a_module(
     assert "hostile_module" not in sys.modules
 
 
+@pytest.mark.parametrize("place", ["mosaic.config.json", "mosaic.config.local.json"])
+@pytest.mark.parametrize("key", ["sealing_keys", "SEALING_KEYS", "config"])
+def test_what_only_a_variable_may_hold_is_refused_in_a_file(tmp_path: Path, key: str, place: str) -> None:
+    """It would not be heeded there, and whoever wrote it would think that it is."""
+    (tmp_path / "mosaic.config.json").write_text(json.dumps(GOOD))
+    (tmp_path / place).write_text(json.dumps(GOOD | {key: "hunter2"}))
+    with pytest.raises(ConfigError, match=f"{key} is no setting") as refused:
+        read_config(tmp_path / "mosaic.config.json")
+    assert f"MOSAIC_{key.upper()}" in refused.value.remedy
+    assert "hunter2" not in str(refused.value)
+
+
 @pytest.mark.parametrize("token", ["@jinja", "@int @jinja", "@str @jinja", "@merge x=@jinja"])
 @pytest.mark.parametrize("place", ["file", "variable"])
 def test_no_value_of_a_config_is_a_program(
@@ -92,6 +104,6 @@ def test_a_yaml_of_few_lines_and_endless_content_is_refused(tmp_path: Path, text
         "config",
         "check",
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 3, ended.stderr
     assert "too many values" in ended.stderr

@@ -129,9 +129,7 @@ class TestTiers:
         with pytest.raises(ConfigError, match="embedded_ca: an authority inside the gateway is not for"):
             composed("federated", plugins={"embedded_ca": {}})
 
-    @pytest.mark.parametrize(
-        "storage", [{"enable_vector": True}, {"url": "postgresql://u@h/d"}, {"password_file": "x"}]
-    )
+    @pytest.mark.parametrize("storage", [{"url": "postgresql://u@h/d"}, {"password_file": "x"}])
     def test_what_the_embedded_postgres_would_pass_over_is_refused(
         self, composed: Compose, storage: dict[str, Any]
     ) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mosaic_gateway.identity import Identities
+from mosaic_gateway.identity import Identities, known
 from mosaic_gateway.sealing import Keyring, Keys
 from mosaic_hookspecs.errors import Unauthenticated, Unavailable
 from mosaic_hookspecs.testing.queues import until
@@ -51,7 +51,7 @@ async def test_a_token_in_use_costs_one_look_a_second(processes):
     worker, _ = processes
     made = await worker.create_token("ada", name="laptop", expires_in=None)
     await worker.authenticate(made.secret)
-    await until(lambda: worker._known._cache._kept.get(f"token:{made.prefix}") is None, within=3)
+    await until(lambda: worker._known._cache._kept.get(f"token:{made.prefix}") is None)
     await worker.authenticate(made.secret)
     before = worker._db.asked
     for _ in range(100):
@@ -60,7 +60,8 @@ async def test_a_token_in_use_costs_one_look_a_second(processes):
 
 
 @pytest.mark.parametrize("how", ["revoke", "disable"])
-async def test_what_is_taken_back_is_refused_everywhere(processes, how):
+async def test_what_is_taken_back_is_refused_everywhere(processes, how, monkeypatch):
+    monkeypatch.setattr(known, "KEPT", 600)  # so that only word of it can be the reason
     here, there = processes
     made = await here.create_token("ada", name="laptop", expires_in=timedelta(days=1))
     for worker in processes:
@@ -71,19 +72,19 @@ async def test_what_is_taken_back_is_refused_everywhere(processes, how):
     async def refused_there():
         return not await accepted(there, made.secret)
 
-    await until(refused_there, within=0.5)  # well before the second is over
+    await until(refused_there)
 
 
 async def test_a_kept_token_still_proves_its_secret_and_still_expires(processes, pool):
     worker, _ = processes
-    made = await worker.create_token("ada", name="laptop", expires_in=timedelta(seconds=0.4))
+    made = await worker.create_token("ada", name="laptop", expires_in=timedelta(seconds=1.5))
     assert await accepted(worker, made.secret)
     assert not await accepted(worker, made.secret[:-1] + ("A" if made.secret[-1] != "A" else "B"))
 
     async def refused():
         return not await accepted(worker, made.secret)
 
-    await until(refused, within=0.6)
+    await until(refused)
 
 
 async def test_a_revocation_stands_although_nobody_could_be_told(processes, monkeypatch):
@@ -100,4 +101,4 @@ async def test_a_revocation_stands_although_nobody_could_be_told(processes, monk
     async def refused_there():
         return not await accepted(there, made.secret)
 
-    await until(refused_there, within=1.5)
+    await until(refused_there)

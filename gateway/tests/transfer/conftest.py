@@ -65,7 +65,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 @pytest.fixture
 def migration_sets() -> list[MigrationSet]:
-    return [CORE, *workspace_migrations()]
+    return [CORE, *(one for one in workspace_migrations() if not one.needs_vector)]
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def _config(plan: Plan, provisioners: Sequence[Provisioner]) -> dict[str, Any]:
         "crl": {
             "enabled": True,
             "generateOnRevoke": True,
-            "cacheDuration": "10m",
+            "cacheDuration": "24h",  # how long gateways go on without the authority: as long as a certificate lasts
             "renewPeriod": "5m",
             "idpURL": crl_url,
         },
