@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 import mosaic_audit.checkpoints
-from mosaic_audit.chain import link
+from mosaic_audit.chain import Chain, link
 from mosaic_audit.checkpoints import sign_all
 from mosaic_audit.exported import Exported
 from mosaic_audit.exporting import with_proof
@@ -453,6 +453,51 @@ async def test_nothing_is_dropped_under_a_reader_and_writers_go_on(log: Log) -> 
             await retire(log.host, cutoff())
         await log.fill(writer, 1)
     assert broken(await log.verify()) == []
+
+
+async def test_retention_signs_away_no_row_that_was_signed_and_is_gone(log: Log) -> None:
+    """Recent rows are deleted, and an old one is given the number of the last of them: as if all were old."""
+    await aged(log)
+    await sign_all(log.host)
+    await log.tamper(
+        f"DELETE FROM federation_audit_log WHERE seq > 3 AND at >= '{cutoff()}'",
+        "DELETE FROM federation_audit_log WHERE seq = 7",
+        "UPDATE federation_audit_log SET seq = 8 WHERE seq = 6",
+    )
+    assert broken(await log.verify())
+    with pytest.raises(Conflict, match="does not hold"):
+        await retire(log.host, cutoff())
+    assert broken(await log.verify()), "still seen"
+
+
+async def test_an_edited_row_is_not_given_up(log: Log) -> None:
+    await aged(log)
+    await log.tamper("UPDATE federation_audit_log SET outcome = 'ok', rows = 0 WHERE seq = 2")
+    with pytest.raises(Conflict, match="does not hold"):
+        await retire(log.host, cutoff())
+    assert len(broken(await log.verify())) == 2, "a failed retirement hides nothing"
+
+
+async def test_an_archive_holds_no_row_after_its_end(log: Log, tmp_path: Path, event: AuditEvent) -> None:
+    await aged(log)
+    path, key = tmp_path / "log.ndjson", await log.writer().key()
+    files: list[list[dict[str, Any]]] = []
+
+    async def archive(number: int) -> None:
+        lines = with_proof(Stored(log.pool, Part(archive=number)), "work", key)
+        files.append([json.loads(line) async for line in lines])
+
+    await retire(log.host, cutoff(), archive)
+    [lines] = files
+    last = lines[-1]
+    fields = {"stream": last["stream"], "seq": last["seq"], "head": bytes.fromhex(last["hash"])}
+    chain = Chain(**fields, at=datetime.fromisoformat(last["at"]))
+    entry = chain.append(replace(event, outcome="forged"), datetime.now(UTC))
+    lines.append(
+        {"type": "row", **json.loads(entry.payload), "prev": entry.prev.hex(), "hash": entry.hash.hex()}
+    )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert broken(await verify(Exported.open(path), key))
 
 
 # Files

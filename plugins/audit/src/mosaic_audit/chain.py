@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,10 +14,19 @@ from mosaic_hookspecs.types import AuditEvent
 
 START = bytes(32)  # what the first row of a stream follows
 _SAID = tuple(field.name for field in fields(AuditEvent))
-_KEYS = frozenset({"stream", "seq", "at", *_SAID})
+_KEYS = tuple(sorted({"stream", "seq", "at", *_SAID}))
 # What release 0.2 added, and what it is where an older row does not say it: such a row is hashed without it.
 ADDED = {"trace_id": "", "direction": "answered"}
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_KEYS_BEFORE = tuple(key for key in _KEYS if key not in ADDED)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+# An encoder of its own for each event would cost more than all else that is done for its row.
+_SPELLED: Mapping[type, Callable[[Any], str]] = {
+    str: json.encoder.encode_basestring,
+    int: str,
+    UUID: lambda one: f'"{one!s}"',
+    datetime: lambda moment: f'"{moment.isoformat(timespec="microseconds")}"',
+    type(None): lambda _: "null",
+}
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -66,10 +75,11 @@ def link(prev: bytes, payload: str) -> bytes:
     return sha256(prev + payload.encode("utf-8", "surrogatepass")).digest()
 
 
-def canonical(row: Mapping[str, Any], keys: Collection[str] = _KEYS) -> str:
+def canonical(row: Mapping[str, Any], keys: Iterable[str] = _KEYS) -> str:
     """One spelling for one content: sorted keys, no spaces, times in UTC with microseconds."""
-    content = {key: _plain(row[key]) for key in keys}
-    return _encode(content)
+    said = ((key, row[key]) for key in keys)
+    spelled = [f'"{key}":{_SPELLED.get(type(value), _spelled)(value)}' for key, value in said]
+    return "{" + ",".join(spelled) + "}"
 
 
 def says(row: Mapping[str, Any]) -> bool:
@@ -77,10 +87,9 @@ def says(row: Mapping[str, Any]) -> bool:
     if row["payload"] == canonical(row):
         return True
     older = all(row[key] == absent for key, absent in ADDED.items())
-    return older and bool(row["payload"] == canonical(row, _KEYS - ADDED.keys()))
+    return older and bool(row["payload"] == canonical(row, _KEYS_BEFORE))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="microseconds")
-    return str(value) if isinstance(value, UUID) else value
+def _spelled(value: Any) -> str:
+    """Whatever else it may be, as what a row that was read holds."""
+    return _encode(str(value) if isinstance(value, UUID) else value)

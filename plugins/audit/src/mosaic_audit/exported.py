@@ -41,9 +41,9 @@ class Exported:
         last: UUID | None = None
         try:
             for line in exported._file:
-                last = exported._take(json.loads(line), place, last)
+                last = exported._take(json.loads(line, object_pairs_hook=_once), place, last)
                 number, place = number + 1, place + len(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Malformed(
                 f"{path}, line {number}: cannot be read ({type(error).__name__})",
                 remedy="give a file as `mosaic audit export --format ndjson` writes it",
@@ -53,11 +53,24 @@ class Exported:
                 f"{path} holds rows without their proof",
                 remedy="export without a filter, or with --since only",
             )
+        if not exported._knows(exported.part):
+            raise Malformed(
+                f"{path} says that it is another part of the log than its checkpoints tell",
+                remedy="someone has changed it: get another copy",
+            )
         return exported
+
+    def _knows(self, part: Part) -> bool:
+        """Nobody signs what a file says of itself; it must at least go with what was signed."""
+        numbers = {filed.number for filed in self._checkpoints}
+        retired = (number for spans in self._by_stream.values() for number, span in spans if span.retired)
+        return part.base in {0, *numbers} and part.archive in {None, *retired}
 
     def _take(self, line: dict[str, Any], place: int, last: UUID | None) -> UUID | None:
         kind = line.pop("type")
         if kind == "log":
+            if self.key:
+                raise ValueError("said twice")
             self.key, self.part = read_key(line["key"]), Part(int(line["base"]), line["archive"])
         elif kind == "checkpoint":
             checkpoint = AuditCheckpoint(str(line["payload"]), bytes.fromhex(line["signature"]))
@@ -74,7 +87,7 @@ class Exported:
             self._lines[stream] += 1
             _row(line)
             return stream
-        return last
+        return None
 
     async def checkpoints(self) -> AsyncIterator[Filed]:
         """As they are in the file."""
@@ -104,6 +117,14 @@ class Exported:
         self._file.seek(self._begins.get(stream, 0))
         for _ in range(self._lines.get(stream, 0)):
             yield _row(json.loads(self._file.readline()))
+
+
+def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two fields with one name, other programs show the first."""
+    read = dict(fields)
+    if len(read) < len(fields):
+        raise ValueError("a field is there twice")
+    return read
 
 
 def _span(line: Mapping[str, Any]) -> Span:

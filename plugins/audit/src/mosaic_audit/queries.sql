@@ -102,17 +102,21 @@ SELECT max(checkpoint) FROM federation_audit_spans WHERE retired
 -- name: checkpoint_before
 SELECT coalesce(max(number), 0) FROM federation_audit_checkpoints WHERE at < $1
 
+-- name: one_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+
 -- name: impatient
 SET LOCAL lock_timeout = '2s'
 
 -- name: past_partitions
--- Partitions that end at or before a moment, oldest first.
+-- Partitions that end at or before a moment, oldest first. Not in the hour after its end: what belongs to a month
+-- may still be on its way into it.
 SELECT * FROM (
     SELECT c.relname::text AS name,
            substring(pg_get_expr(c.relpartbound, c.oid) FROM $re$TO \('([^']+)'\)$re$)::timestamptz AS ends
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = to_regclass('federation_audit_log')
-) AS each WHERE ends <= $1 ORDER BY ends
+) AS each WHERE ends <= least($1, now() - interval '1 hour') ORDER BY ends
 
 -- name: last_before
 -- The last row of each stream before a moment, what it is covered up to, and whether an earlier row came later.

@@ -9,8 +9,11 @@ from hashlib import sha256
 from typing import Any
 
 from mosaic_audit.checkpoints import Span, sign, sign_all
+from mosaic_audit.key import load_key, public
+from mosaic_audit.stored import Stored
+from mosaic_audit.verifying import verify
 from mosaic_hookspecs.errors import Conflict
-from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.protocols import Host, Queries
 from mosaic_hookspecs.sql import load_queries
 
 _LOCKED = "55P03"  # Postgres: lock_not_available
@@ -40,22 +43,37 @@ async def retire(
 
     First a checkpoint is signed that gives up their rows; ``archive`` is awaited with its number, and if it raises
     the rows stay. Interrupted at any moment, the same call goes on. Raises :class:`Conflict` if the rows cannot go
-    as a whole, or someone reads them for longer than 2 s.
+    as a whole, if the log does not hold, or if someone reads it for longer than 2 s.
     """
     old = await old_months(host, before)
     if not old:
         return []
     await sign_all(host)
     async with host.database.transaction() as sql:
-        await sql.execute(_sql.lock_checkpoints)
+        await sql.execute(_sql.one_snapshot)  # what is signed is what was verified
+        await _refuse_if_broken(sql, host)
         spans = [_given_up(row) for row in await sql.fetch(_sql.last_before, old[-1].ended)]
-        if spans:
+    if spans:
+        async with host.database.transaction() as sql:
+            await sql.execute(_sql.lock_checkpoints)
             await sign(sql, host, spans)
     number = await host.database.fetchval(_sql.latest_retirement)
     if archive and number:
         await archive(number)
     await _drop(host, old)
     return old
+
+
+async def _refuse_if_broken(sql: Queries, host: Host) -> None:
+    """Once rows are given up, nobody can tell any more what was done to them, or which were given up in their place."""
+    key = await load_key(sql, host.sealer)
+    for report in await verify(Stored(sql), public(key) if key else None):
+        if report.broken_at is not None:
+            where = f"stream {report.stream}" if report.stream else "its checkpoints"
+            raise Conflict(
+                f"the log does not hold, so nothing was given up: {where}, {report.broken_at}: {report.problem}",
+                remedy="run `mosaic audit verify`, and find out who changed the log",
+            )
 
 
 def _given_up(row: Any) -> Span:

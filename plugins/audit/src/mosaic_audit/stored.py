@@ -11,7 +11,7 @@ from uuid import UUID
 from mosaic_audit.chain import START
 from mosaic_audit.checkpoints import Span
 from mosaic_hookspecs.audit import AuditCheckpoint
-from mosaic_hookspecs.protocols import Database
+from mosaic_hookspecs.protocols import Queries
 from mosaic_hookspecs.sql import load_queries
 
 _PAGE = 5000  # rows
@@ -93,12 +93,12 @@ class Source(Protocol):
 class Stored:
     """Implements :class:`Source`."""
 
-    def __init__(self, database: Database, part: Part = Part()) -> None:
+    def __init__(self, database: Queries, part: Part = Part()) -> None:
         self._database = database
         self.part = part
 
     @classmethod
-    async def since(cls, database: Database, moment: datetime | None) -> Stored:
+    async def since(cls, database: Queries, moment: datetime | None) -> Stored:
         """From the last checkpoint before a moment."""
         base = await database.fetchval(_sql.checkpoint_before, moment) if moment else 0
         return cls(database, Part(base))

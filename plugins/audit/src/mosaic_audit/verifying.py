@@ -81,7 +81,7 @@ def _content_problem(filed: Filed, before: Filed | None, spans: Sequence[Span], 
     checkpoint = filed.checkpoint
     try:
         content, same = checkpoint.content, (checkpoint.number, checkpoint.at) == (filed.number, filed.at)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "edited: it cannot be read"
     follows = (before.checkpoint.hash if before else START).hex()
     problems = (
@@ -111,6 +111,7 @@ class _Walk:
     def __init__(self, stream: UUID, stretch: Stretch) -> None:
         self._stream = stream
         self._seq, self._head = stretch.seq, stretch.head
+        self._end = stretch.end
         self._spans = list(stretch.spans)
         self._covered = max((span.last for _, span in self._spans), default=stretch.seq)
         self._tree = Tree()
@@ -151,6 +152,8 @@ class _Walk:
             return "doubled: there is another row of this number"
         if row["seq"] > expected:
             return f"gap: {_rows(expected, row['seq'] - 1)} missing"
+        if self._end is not None and row["seq"] > self._end:
+            return "added: the archive ends before this row"
         if not says(row) or link(row["prev"], row["payload"]) != row["hash"]:
             return "edited: the row does not match its hash"
         if row["prev"] != self._head:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -28,6 +29,8 @@ from mosaic_hookspecs.types import AuditDirection, AuditEvent
 PATIENCE = 5.0  # seconds, for an event to become durable
 BATCH = 1000  # events at most in one commit
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 _sql = load_queries("mosaic_audit", "queries.sql")
 _log = logging.getLogger(__name__)
 
@@ -36,7 +39,8 @@ _log = logging.getLogger(__name__)
 class _Waiting:
     event: AuditEvent
     at: datetime
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    until: float  # by the clock of the loop
+    done: asyncio.Future[None]
 
 
 class Writer:
@@ -48,8 +52,10 @@ class Writer:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._chain = Chain.new()
-        self._covered_until = datetime.min.replace(tzinfo=UTC)  # up to when there are partitions
+        self._covered_until = _NEVER  # up to when there are partitions
         self._waiting: list[_Waiting] = []
+        self._unanswered: deque[_Waiting] = deque()  # with those that are being written; the first came first
+        self._sweep: asyncio.TimerHandle | None = None  # one for all: one each would cost as much as a row
         self._task: asyncio.Task[None] | None = None
         self._unsigned = 0  # rows of this process since it last had a checkpoint signed
         self._signing: asyncio.Task[None] | None = None
@@ -99,20 +105,37 @@ class Writer:
 
     async def record(self, event: AuditEvent) -> None:
         """Return once the event is committed. Raises :class:`Unavailable` if it is not within 5 s."""
-        waiting = _Waiting(event, datetime.now(UTC))
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(event, datetime.now(UTC), loop.time() + PATIENCE, loop.create_future())
         self._waiting.append(waiting)
+        self._unanswered.append(waiting)
+        if self._sweep is None:
+            self._give_up_late_ones()
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
-        try:
-            await asyncio.wait_for(waiting.done, PATIENCE)
-        except TimeoutError:
-            raise _unavailable(f"took longer than {PATIENCE:.0f} s") from None
+        await waiting.done
+
+    def _give_up_late_ones(self) -> None:
+        """Fail what waits for too long, and come again when the next one would."""
+        loop = asyncio.get_running_loop()
+        self._forget_answered()
+        while self._unanswered and self._unanswered[0].until <= loop.time():
+            _answer(self._unanswered.popleft(), _unavailable(f"took longer than {PATIENCE:.0f} s"))
+            self._forget_answered()
+        self._sweep = None
+        if self._unanswered:
+            self._sweep = loop.call_at(self._unanswered[0].until, self._give_up_late_ones)
+
+    def _forget_answered(self) -> None:
+        while self._unanswered and self._unanswered[0].done.done():
+            self._unanswered.popleft()
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 await self._commit([one for one in batch if not one.done.done()])
+                self._forget_answered()
         finally:
             self._task = None
 
@@ -124,6 +147,7 @@ class Writer:
             self._chain = Chain.new()
             _fail(batch, error)
         except Exception as error:  # the database refused the batch, so that nothing of it was kept
+            self._covered_until = _NEVER  # a partition may have gone
             if len(batch) == 1:
                 _fail(batch, error)
                 return
@@ -131,8 +155,7 @@ class Writer:
                 await self._commit([one])
         else:
             for one in batch:
-                if not one.done.done():
-                    one.done.set_result(None)
+                _answer(one)
 
     async def _append(self, batch: list[_Waiting]) -> None:
         chain = self._chain
@@ -168,8 +191,16 @@ class Writer:
 def _fail(batch: list[_Waiting], error: Exception) -> None:
     _log.error("audit: %d event(s) could not be written: %s", len(batch), type(error).__name__)
     for one in batch:
-        if not one.done.done():
-            one.done.set_exception(_unavailable("could not be written"))
+        _answer(one, _unavailable("could not be written"))
+
+
+def _answer(one: _Waiting, error: Exception | None = None) -> None:
+    if one.done.done():  # who asked is gone, or was told that it took too long
+        return
+    if error is None:
+        one.done.set_result(None)
+    else:
+        one.done.set_exception(error)
 
 
 def _unavailable(what: str) -> Unavailable:

@@ -22,7 +22,10 @@ def filter_options(command: F) -> F:
             click.option("--grant", type=click.UUID, help="Of this grant (id)."),
             click.option("--subject", type=click.UUID, help="On behalf of this user (id)."),
             click.option("--resource", help="Of this resource."),
-            click.option("--verb", help="Of this kind: list, get, search, whoami, offer, enroll, other."),
+            click.option(
+                "--verb",
+                help="Of this kind: list, get, search, whoami, capabilities, renew, offer, enroll, other.",
+            ),
             click.option("--outcome", help='With this outcome: "ok", or the code of the refusal.'),
             click.option("--trace", help="Of this trace (id)."),
             click.option("--request", help="Of this request (id)."),

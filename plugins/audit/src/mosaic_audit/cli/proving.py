@@ -154,6 +154,12 @@ def _verify_file(path: Path, key_given: str | None, kept: AuditCheckpoint | None
     exported = Exported.open(path)
     if key is None:
         click.echo(f"signed with {key_text(exported.key)}, as the file says: is it the gateway's?", err=True)
+    for number, which in (
+        (exported.part.base, "up to"),
+        (exported.part.archive, "after what was given up with"),
+    ):
+        if number:
+            click.echo(f"the file is a part: it tells nothing of rows {which} checkpoint {number}", err=True)
     own = key or exported.key
     return asyncio.run(verify(exported, own, _genuine(kept, own)))
 
