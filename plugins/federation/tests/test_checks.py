@@ -30,6 +30,7 @@ from mosaic_hookspecs.types import Finding
 
 GRANT, SUBJECT = uuid4(), uuid4()
 ROOT = make_root("work", 1)
+CAPABLE = {"protocol": {"min": 1, "max": 2}, "release": "0.2", "renewal": True}
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Other:
     world: Any
     peer: Peer
     told: dict[str, Any] = field(default_factory=dict)
+    capable: dict[str, Any] | None = field(default_factory=lambda: dict(CAPABLE))
 
     async def whoami(self, _: web.Request) -> web.Response:
         truth = {
@@ -52,6 +54,9 @@ class Other:
             "time": datetime.now(UTC).isoformat(),
         }
         return web.json_response(truth | self.told)
+
+    async def capabilities(self, _: web.Request) -> web.Response:
+        return web.json_response(self.capable) if self.capable else web.Response(status=404)
 
     async def tested(self) -> dict[str, Finding]:
         peer = await Peers(self.world.pool).get("work")
@@ -99,6 +104,7 @@ async def other(world: Any, tmp_path: Path) -> AsyncIterator[Other]:
     runner = web.AppRunner(app)
     made = Other(world, None)  # type: ignore[arg-type]  # once its port is known
     app.router.add_get("/federation/v1/whoami", made.whoami)
+    app.router.add_get("/federation/v1/capabilities", made.capabilities)
     await runner.setup()
     await web.TCPSite(runner, "localhost", 0, ssl_context=context).start()
     made.peer = await keep(world, f"https://localhost:{runner.addresses[0][1]}")
@@ -109,6 +115,25 @@ async def other(world: Any, tmp_path: Path) -> AsyncIterator[Other]:
 async def test_all_is_green_and_the_peer_becomes_active(other: Other) -> None:
     assert {finding.status for finding in (await other.tested()).values()} == {"green"}
     assert (await Peers(other.world.pool).get("work")).state == "active"
+
+
+@pytest.mark.parametrize(
+    ("capable", "status", "says"),
+    [
+        (None, "yellow", "release 0.1"),
+        ({"protocol": {"min": 1, "max": 3}, "renewal": True, "later": 1}, "green", "protocol 1 to 3"),
+        ({"protocol": {"min": 3, "max": 3}}, "red", "upgrade this gateway"),
+        ({"protocol": {"min": 2, "max": 1}}, "yellow", "does not tell"),
+        ({"protocol": {"min": 1, "max": 2}, "release": "\x1b[2J"}, "yellow", "does not tell"),
+    ],
+    ids=["none", "newer", "too-new", "upside-down", "hostile"],
+)
+async def test_what_its_release_can_do(
+    other: Other, capable: dict[str, Any] | None, status: str, says: str
+) -> None:
+    other.capable = capable
+    release = (await other.tested())["release"]
+    assert (release.status, says in f"{release.detail} {release.remedy}") == (status, True)
 
 
 @pytest.mark.parametrize(

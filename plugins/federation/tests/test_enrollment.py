@@ -184,7 +184,7 @@ async def test_an_authority_that_hangs_holds_no_connection_and_leaves_the_token_
 
     with monkeypatch.context() as patch:
         patch.setattr(world.host.authority(), "issue_client", hang)
-        patch.setattr("mosaic_federation.enrollment._PATIENCE", 2.0)
+        patch.setattr("mosaic_federation.issuing._PATIENCE", 2.0)
         redeeming = [asyncio.create_task(redeem(Enrollment(world.host), token_of(o))) for o in offers]
         await until(lambda: asked == len(offers))
         assert await world.pool.fetchval("SELECT 1") == 1

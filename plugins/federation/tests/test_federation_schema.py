@@ -136,6 +136,7 @@ async def test_new_code_reads_what_the_last_release_wrote(
         monkeypatch.setattr(world.gateway, "database", pool)
         for part in (world.host.rows, world.host.identity):
             monkeypatch.setattr(part, "_db", pool)
+        monkeypatch.setattr(world.host.rows, "_peers", pool)
         grants = {grant.id: grant for grant in await world.grants.all()}
         states = sorted(grant.status for grant in grants.values())
         assert states == ["active", "active", "expired", "expired", "pending", "pending", "revoked"]

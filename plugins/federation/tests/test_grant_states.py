@@ -203,7 +203,9 @@ async def test_an_update_holds_from_the_next_request_on(world: Any) -> None:
             found: Answer = await world.host.rows.list(admitted.view, "tasks", {})
             return found
 
-        answer = await Gate(world.host).answer(certificate, Asked("list", "tasks", b"", "r", "192.0.2.1"), read)
+        answer = await Gate(world.host).answer(
+            certificate, Asked("list", "tasks", b"", "r", "192.0.2.1"), read
+        )
         items: list[dict[str, Any]] = json.loads(answer.body)["items"]
         return items
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mosaic_federation import gate
 from mosaic_federation.grant_limits import GrantLimits
 from mosaic_federation.limits import policy_of
 from mosaic_federation.settings import PeerLimits
@@ -277,3 +278,49 @@ async def test_all_replicas_count_together_in_valkey_and_refuse_while_it_is_gone
             process.wait()
             assert (await replicas[0](certificate)).status_code == 503
             assert [(await lenient(certificate)).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_who_had_to_wait_is_answered_by_the_grant_as_it_is_then(
+    world: Any, asker: Asker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(gate, "_LONG", -1)  # whoever waits at all has waited long
+    ask = asker(concurrency=1, waiting=2, patience=30)
+    ada = await world.host.identity.user("ada")
+    await world.host.rows.create(ada, "tasks", b'{"title": "a title", "body": "hidden"}')
+    (narrowed, one), (revoked, other) = await world.enrolled(), await world.enrolled()
+    counted, go = asyncio.Semaphore(0), asyncio.Event()
+    take_all, list_rows = world.gateway.limiter.take_all, world.host.rows.list
+
+    async def counting(wanted: Any) -> Any:
+        counted.release()
+        return await take_all(wanted)
+
+    async def slowly(*what: Any) -> Any:
+        await go.wait()
+        return await list_rows(*what)
+
+    monkeypatch.setattr(world.gateway.rows, "list", slowly)
+    monkeypatch.setattr(world.gateway.limiter, "take_all", counting)
+    first = asyncio.create_task(ask(other))
+    await counted.acquire()
+    waiting = [asyncio.create_task(ask(each)) for each in (one, other)]
+    await counted.acquire()
+    await counted.acquire()
+    await world.grants.update(narrowed, {"fields": {"tasks": ["title"]}}, actor="test")
+    await world.grants.revoke(revoked, actor="test")
+    go.set()
+    await first
+    second, third = await asyncio.gather(*waiting)
+    assert "hidden" not in await second.get_data(as_text=True)
+    assert (second.status_code, third.status_code) == (200, 403)
+    assert ("list", "tasks", "forbidden") in await world.audit()
+
+
+async def test_refusals_over_a_limit_cannot_fill_the_log_either(world: Any, asker: Asker) -> None:
+    """They cost the peer nothing, so it could have as many of them as it can send."""
+    ask = asker(requests_per_grant=1, refusals_per_address=3)
+    _, certificate = await world.enrolled()
+    answers = [await ask(certificate) for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [200] + [429] * 7
+    assert all('"grant";r=0' in answer.headers["RateLimit"] for answer in answers)
+    assert [row[2] for row in await world.audit()] == ["ok", "ok"] + ["too-many"] * 3

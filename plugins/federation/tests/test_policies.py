@@ -34,7 +34,7 @@ class Says:
 
     async def decide(self, request: PeerRequest) -> Verdict:
         self.heard.append(request)
-        if isinstance(self.what, Exception):
+        if isinstance(self.what, BaseException):
             raise self.what
         return self.what  # type: ignore[no-any-return]  # whatever it is
 
@@ -97,8 +97,8 @@ async def test_no_policy_is_asked_about_who_is_not_let_in(world: Any, asker: Ask
 
 @pytest.mark.parametrize(
     "what",
-    [ValueError("at /srv/secret"), None, True, "yes"],
-    ids=["raises", "none", "true", "text"],
+    [ValueError("at /srv/secret"), asyncio.CancelledError(), None, True, "yes", Verdict("no")],  # type: ignore[arg-type]
+    ids=["raises", "cancels", "none", "true", "text", "not yes or no"],
 )
 async def test_one_that_fails_denies_and_is_named_to_the_admin_alone(
     world: Any, asker: Asker, what: Any, caplog: pytest.LogCaptureFixture
@@ -208,6 +208,9 @@ async def test_one_that_fails_to_hear_is_named_and_changes_nothing(
     async def hangs(grant: GrantNotice) -> None:
         await asyncio.Event().wait()
 
+    async def cancels(grant: GrantNotice) -> None:
+        raise asyncio.CancelledError
+
     async def hears(grant: GrantNotice) -> None:
         heard.append(grant.peer)
 
@@ -215,11 +218,17 @@ async def test_one_that_fails_to_hear_is_named_and_changes_nothing(
         heard.append(grant.peer)
 
     hook = "mosaic_grant_changed"
-    listening(world, one={hook: raises}, two={hook: hangs}, three={hook: hears}, four={hook: answers_at_once})
+    hooks = {"one": raises, "two": hangs, "three": hears, "four": answers_at_once, "five": cancels}
+    listening(world, **{name: {hook: function} for name, function in hooks.items()})
     with caplog.at_level(logging.ERROR, "mosaic.plugins"):
         offer = await world.offer()
     assert (await world.grants.show(offer.grant.id)).status == "pending"
     assert heard == ["home", "home"]
-    for name, why in (("one", "failed"), ("two", "did not end within"), ("four", "failed")):
+    for name, why in (
+        ("one", "failed"),
+        ("two", "did not end within"),
+        ("four", "failed"),
+        ("five", "failed"),
+    ):
         assert f"plugin '{name}': {hook} {why}" in caplog.text
     assert "'three'" not in caplog.text

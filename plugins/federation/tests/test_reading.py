@@ -16,12 +16,15 @@ from mosaic_federation.answers import Unreachable
 from mosaic_federation.expiry import expiry_job
 from mosaic_federation.links import links_of
 from mosaic_federation.peers import FAILURES, Peer, Peers
+from mosaic_federation.plugin import mosaic_sealed_columns
 from mosaic_federation.probes import certificate_probes
 from mosaic_federation.reading.arrivals import Arrivals
 from mosaic_federation.reading.kept import Kept, Question
 from mosaic_federation.reading.reader import Read, Reader
-from mosaic_federation.reading.sources import PeerSources
+from mosaic_federation.reading.sources import AT_ONCE, PeerSources
 from mosaic_federation.settings import Reading, Settings
+from mosaic_gateway.sealing import Keyring, Keys
+from mosaic_gateway.sealing.rotation import rotate
 from mosaic_gateway.sources import Fanout
 from mosaic_hookspecs.errors import Forbidden, Gone, MosaicError, NotFound, TooMany, Unavailable
 from mosaic_hookspecs.sources import Asked
@@ -390,3 +393,52 @@ async def test_a_peer_whose_pages_lead_nowhere_holds_nobody_up(away: Away) -> No
     [source] = await PeerSources(away.world.host).readable_by(user)
     with pytest.raises(Unavailable, match="lead nowhere"):
         await source.list("tasks", {}, Asked(within=3))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"id": "1" * 100_000}, {"created_at": "9" * 100_000}, {"created_at": [0] * 5000}]
+)
+async def test_a_row_that_no_cursor_can_hold_takes_no_page_from_others(
+    away: Away, odd: dict[str, Any]
+) -> None:
+    away.stub.rows = [ROW | odd] * 3
+    user = User((await away.world.host.identity.user("ada")).id, "ada")
+    [source] = await PeerSources(away.world.host).readable_by(user)
+    with pytest.raises(Unavailable, match="lead nowhere"):
+        await source.list("tasks", {"limit": "1"}, Asked(within=3))
+    assert (await source.search("tasks", {"q": "x"}, Asked(within=3))).items, "a search has no pages"
+
+
+async def test_one_who_names_many_resources_leaves_room_for_others(away: Away) -> None:
+    asked, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        if "notes" in request.path:
+            asked.release()
+            await go_on.wait()
+        return web.json_response({"items": [ROW], "next_cursor": None})
+
+    away.settings(cache_seconds=0, concurrency=10)
+    away.stub.answer = slow
+    lead = User((await away.world.host.identity.user("ada")).id, "ada")
+    fanout = Fanout(away.world.host.rows, [PeerSources(away.world.host)], lambda: [b"k" * 32])
+    names = [f"notes{number}" for number in range(50)]
+    many = asyncio.create_task(fanout.search(lead, names, {"q": "x"}, "peer:*", Asked(within=9)))
+    for _ in range(AT_ONCE):
+        await asked.acquire()
+    [other] = (await fanout.list(lead, "tasks", {}, "peer:*", Asked(within=9))).sources
+    go_on.set()
+    assert (other.status, len(away.stub.asked)) == ("ok", AT_ONCE + 1)
+    assert [each.status for each in (await many).sources] == ["ok"]
+
+
+async def test_what_is_kept_is_sealed_anew_with_the_keys(away: Away) -> None:
+    await away.read()
+    columns = [each for each in mosaic_sealed_columns() if each.table == "federation_peer_answers"]
+    both = Keyring(Keys("k2", {"k1": b"s" * 32, "k2": b"t" * 32}))
+    report = await rotate(away.world.pool, both, columns, lambda *_: None)
+    assert (report.resealed, report.faults) == (1, [])
+    away.world.gateway.sealer = Keyring(Keys("k2", {"k2": b"t" * 32}))
+    found = await Kept(away.world.host).find(Question(await away.peer(), ("tasks",)), youngest=60)
+    assert found is not None
+    assert b"a secret plan" in found[0]

@@ -100,3 +100,14 @@ async def test_unheard_it_lasts_a_second(world: Any, monkeypatch: pytest.MonkeyP
     assert not forgotten()
     now += 0.02
     assert forgotten()
+
+
+async def test_news_that_are_none_do_not_end_the_listening(world: Any) -> None:
+    """Whoever may connect to the database may send some."""
+    grant_id, forgotten = await kept(world)
+    await world.pool.execute("NOTIFY federation_grants, 'x'")
+    await until(forgotten)
+    here = standings._open[world.pool]
+    await until(lambda: here._hearing)
+    await standing_of(world.host, grant_id)
+    assert not forgotten()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 from typing import Annotated, Any, NoReturn
 
@@ -35,6 +36,11 @@ _CHUNK = 65_536  # bytes
 _CODE = re.compile(r"urn:mosaic:problem:([a-z-]{1,63})")
 _LONGEST_TEXT = 500  # characters
 _MOST_FAULTS = 20
+_LARGEST_REFUSAL = 65_536  # bytes
+_MOST_VALUES = 100_000  # of one answer: to take it apart holds everybody up
+_DEEPEST = 100  # lists and objects in each other: written again elsewhere, it must not be too deep there
+# A string, closed or not, or a comma outside of one. Possessive, so that its time is linear in what it reads.
+_STRING_OR_COMMA = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+|(,)', re.DOTALL)
 
 
 def _has_id(row: dict[str, Any]) -> dict[str, Any]:
@@ -60,18 +66,40 @@ class Page(BaseModel):
 
 def read_page(body: bytes, who: str) -> Page:
     """Return the page that ``body`` is. Raises :class:`Unavailable` if it is none."""
+    _refuse_too_many(body, who)
     try:
-        return Page.model_validate(json.loads(body, parse_constant=_refuse, parse_float=_number))
+        return Page.model_validate(_read(body))
     except (ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise _no_gateway(who) from None
 
 
 def read_row(body: bytes, who: str) -> Row:
     """Return the row that ``body`` is. Raises :class:`Unavailable` if it is none."""
+    _refuse_too_many(body, who)
     try:
-        return _row.validate_python(json.loads(body, parse_constant=_refuse, parse_float=_number))
+        return _row.validate_python(_read(body))
     except (ValueError, RecursionError):
         raise _no_gateway(who) from None
+
+
+def _read(body: bytes) -> Any:
+    value = json.loads(body, parse_constant=_refuse, parse_float=_number)
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_DEEPEST):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for values in inside for each in values if isinstance(each, dict | list)]
+        if not level:
+            return value
+    raise ValueError("too deep")
+
+
+def _refuse_too_many(body: bytes, who: str) -> None:
+    """There are as many values as commas, but for those that are alone in what holds them."""
+    if body.count(b",") < _MOST_VALUES:
+        return
+    commas = (each for each in _STRING_OR_COMMA.finditer(body) if each[1])
+    if next(islice(commas, _MOST_VALUES, None), None):
+        raise Unavailable(f"{who} sent more than {_MOST_VALUES} values", remedy="ask for fewer rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +125,7 @@ async def read_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
 async def take_answer(response: aiohttp.ClientResponse, who: str, limit: int) -> Came:
     """As :func:`read_answer`, with a refusal returned. Raises :class:`Unavailable` for what is too large."""
     body = bytearray()
+    limit = limit if response.status == _OK else min(limit, _LARGEST_REFUSAL)
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk
         if len(body) > limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from mosaic_federation.announced import scope_for_peer, words_for_peer
+from mosaic_federation.asked import name_on_record
 from mosaic_federation.budget import within_budget
 from mosaic_federation.capabilities import PROTOCOL, capabilities_of
 from mosaic_federation.gate import Admitted, Asked, Gate
+from mosaic_federation.mutual.answering import Mutual
 from mosaic_federation.renewal import Renewal
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import Malformed, NotFound
@@ -23,10 +26,7 @@ from mosaic_hookspecs.limits import client_of
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Answer, GrantView, PeerVerb
 
-# What a peer names ends in the audit log, and so on an admin's terminal.
-_LONGEST_NAME = 63  # characters
 _A_NUMBER = re.compile(r"[1-9][0-9]{0,7}")
-_NOT_A_NAME = re.compile(r"[^a-z0-9_]")
 
 Work = Callable[[Admitted], Awaitable[Answer]]
 
@@ -47,6 +47,7 @@ class Peers:
         self._host = host
         self._gate = Gate(host)
         self._renewal = Renewal(host)
+        self._mutual = Mutual(host)
 
     async def whoami(self, asker: Asker, query: bytes) -> Answer:
         """What its certificate and its grant say."""
@@ -59,6 +60,18 @@ class Peers:
     async def renew(self, asker: Asker, query: bytes, body: Callable[[], Awaitable[bytes]]) -> Answer:
         """A new certificate for the one it shows. ``body`` is read once it is admitted."""
         return await self._through(asker, "renew", "", query, partial(self._renewal.renew, body))
+
+    async def audit_head(self, asker: Asker, query: bytes) -> Answer:
+        """The latest checkpoint of our log."""
+        return await self._through(asker, "audit", "", query, partial(self._mutual.head, query))
+
+    async def audit_hear(self, asker: Asker, query: bytes, body: Callable[[], Awaitable[bytes]]) -> Answer:
+        """The latest checkpoint of its own, told."""
+        return await self._through(asker, "audit", "", query, partial(self._mutual.hear, body))
+
+    async def audit_rows(self, asker: Asker, query: bytes) -> Answer:
+        """What is on record of its grant."""
+        return await self._through(asker, "audit", "", query, partial(self._mutual.rows, query))
 
     async def list(self, asker: Asker, query: bytes, resource: str) -> Answer:
         """One page of rows."""
@@ -78,8 +91,7 @@ class Peers:
         return await self._through(asker, "other", "", query, _nothing)
 
     async def _through(self, asker: Asker, verb: PeerVerb, resource: str, query: bytes, work: Work) -> Answer:
-        named = _NOT_A_NAME.sub("?", resource[:_LONGEST_NAME])
-        asked = Asked(verb, named, query, asker.request_id, client_of(asker.client))
+        asked = Asked(verb, name_on_record(resource), query, asker.request_id, client_of(asker.client))
         return await self._gate.answer(asker.certificate, asked, work)
 
     async def _whoami(self, admitted: Admitted) -> Answer:
@@ -129,8 +141,7 @@ def params_of(query: bytes) -> dict[str, str]:
     given = parse_qsl(query.decode("ascii"), keep_blank_values=True)
     params = dict(given)
     if len(params) < len(given):
-        names = [name for name, _ in given]
-        twice = next(name for name in names if names.count(name) > 1)
+        [(twice, _)] = Counter(name for name, _ in given).most_common(1)
         raise Malformed(f"query parameter {twice!r} is given more than once", remedy="give it once")
     return params
 

@@ -7,6 +7,7 @@ import time
 from typing import Any, Literal
 
 from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.tracing import trace_id
 from mosaic_hookspecs.types import AuditEvent, Rate
 
 log = logging.getLogger("mosaic.federation")
@@ -61,5 +62,6 @@ class Attempt:
             bytes_out=0,
             latency_us=(time.perf_counter_ns() - self._started) // 1000,
             request_id=self._request_id,
+            trace_id=trace_id(),
         )
         await self._host.audit().record(event)

@@ -74,6 +74,7 @@ def capabilities_of(rows: Rows, view: GrantView) -> Capabilities:
         verbs=tuple(verb for verb in get_args(PeerVerb) if verb != "other"),
         search_modes=tuple(dict.fromkeys(modes)),
         renewal=True,
+        audit_exchange=True,
         resources=tuple(names),
     )
 

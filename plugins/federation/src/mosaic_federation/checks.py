@@ -153,7 +153,8 @@ def _release(told: Capabilities | None) -> Finding:
             "yellow", "it does not tell what its release can do", "ask its admin what is wrong there"
         )
     protocol = told.protocol
-    text = f"{told.name} speaks protocol {protocol.min} to {protocol.max}, this gateway {PROTOCOL.min} to {PROTOCOL.max}"
+    ours = f"this gateway {PROTOCOL.min} to {PROTOCOL.max}"
+    text = f"{told.name} speaks protocol {protocol.min} to {protocol.max}, {ours}"
     if protocol.min > PROTOCOL.max:
         return Finding("red", text, "upgrade this gateway")
     if not told.renewal:

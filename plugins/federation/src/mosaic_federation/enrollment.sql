@@ -75,7 +75,9 @@ WHERE ended_at <= now() AND revoked_at IS NULL AND not_after > now() ORDER BY en
 UPDATE federation_certificates SET revoked_at = now() WHERE serial = $1 AND revoked_at IS NULL
 
 -- name: certificate_ended
-SELECT ended_at <= now() FROM federation_certificates WHERE serial = $1 AND grant_id = $2
+-- The state of its grant, for what to say.
+SELECT g.status::text FROM federation_certificates AS c JOIN federation_grants AS g ON g.id = c.grant_id
+WHERE c.serial = $1 AND c.grant_id = $2 AND c.ended_at <= now()
 
 -- name: quarantined
 SELECT id, peer_name FROM federation_grants WHERE status = 'quarantined' ORDER BY created_at, id

@@ -13,17 +13,21 @@ from mosaic_federation.guard import Guard
 from mosaic_federation.oids import Claims, read_claims
 from mosaic_federation.reading.arrivals import Arrivals
 from mosaic_federation.settings import Settings
+from mosaic_federation.spans import log_span
 from mosaic_federation.standings import Standing, standing_of
 from mosaic_federation.strangers import Strangers
-from mosaic_hookspecs.errors import Forbidden, MosaicError
+from mosaic_hookspecs.errors import Forbidden, MosaicError, TooMany
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
+from mosaic_hookspecs.tracing import current_trace
 from mosaic_hookspecs.types import Answer, AuditEvent, GrantView, PeerVerb
 
 _OVERLAP = (
     60.0  # seconds that a certificate is let in after the next one was first used: for what is under way
 )
+_LONG = 100_000_000  # ns; who had to wait as long is looked at again
 _EXPIRED = "the grant has expired"
+_REVOKED = "the grant was revoked"
 _FOREIGN = "the certificate does not belong to the grant"
 _TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
 # Release 0.1 kept no key, so a copy of its certificates could not be told from them. They last a day.
@@ -92,13 +96,21 @@ class Gate:
         """
         started = time.perf_counter_ns()
         who, admitted = _Who(), None
+
+        async def work_by_what_holds(found: Admitted) -> Answer:
+            if time.perf_counter_ns() - started > _LONG:
+                found = await self._admit(certificate, who)
+            return await work(found)
+
         try:
             admitted = await self._admit(certificate, who)
             self._arrivals.note(admitted.peer)
-            answer = await self._guard.run(admitted, asked, work)
+            answer = await self._guard.run(admitted, asked, work_by_what_holds)
         except Exception as failure:
             if admitted is None and isinstance(failure, Forbidden):
                 self._strangers.refuse_over(asked.address)
+            if isinstance(failure, TooMany) and self._strangers.are_many(asked.address):
+                raise
             outcome = failure.code if isinstance(failure, MosaicError) else MosaicError.code
             await self._record(who, asked, outcome, None, started)
             raise
@@ -127,13 +139,16 @@ class Gate:
 
     async def _why_not_of(self, claims: Claims) -> str:
         """Only who holds a certificate of our authority gets this far, and learns only of its own."""
-        if await self._host.database.fetchval(_enrollment.certificate_ended, claims.serial, claims.grant_id):
-            return "a newer certificate has taken the place of this one"
-        return _FOREIGN
+        known = (claims.serial, claims.grant_id)
+        status = await self._host.database.fetchval(_enrollment.certificate_ended, *known)
+        if status is None:
+            return _FOREIGN
+        return _REVOKED if status == "revoked" else "a newer certificate has taken the place of this one"
 
     async def _record(
         self, who: _Who, asked: Asked, outcome: str, answer: Answer | None, started: int
     ) -> None:
+        trace = current_trace()
         event = AuditEvent(
             peer=who.peer,
             grant_id=who.grant_id,
@@ -147,18 +162,20 @@ class Gate:
             bytes_out=len(answer.body) if answer else 0,
             latency_us=(time.perf_counter_ns() - started) // 1000,
             request_id=asked.request_id,
+            trace_id=trace.trace_id,
         )
         await self._host.audit().record(event)
+        log_span(event, trace)
 
 
 def _reason_against(standing: Standing | None, claims: Claims) -> str:
     """Why its peer is not let in now, or nothing."""
     held = standing.held(claims) if standing else None
     now = datetime.now(UTC)
-    if standing is None or held is None or (held.ends_at is not None and held.ends_at <= now):
+    if standing is None or held is None:
         return _FOREIGN
     reasons = (
-        (standing.status == "revoked", "the grant was revoked"),
+        (standing.status == "revoked", _REVOKED),
         (standing.expires_at is not None and standing.expires_at <= now, _EXPIRED),
         (standing.status == "quarantined", _TRIPPED),
         (standing.status != "active", "the grant is not active"),
@@ -169,6 +186,7 @@ def _reason_against(standing: Standing | None, claims: Claims) -> str:
         (claims.not_before > now, "the certificate is not valid yet: the clocks differ"),
         (standing.scope is None, "the grant's scope is not one that this gateway can keep to"),
         (standing.scope is not None and standing.scope.has_ended(now), _EXPIRED),
+        (held.ends_at is not None and held.ends_at <= now, _FOREIGN),
     )
     return next((reason for applies, reason in reasons if applies), "")
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import aiohttp
 from yarl import URL
 
-from mosaic_federation.answers import Unreachable, read_answer
+from mosaic_federation.answers import Unreachable, take_answer
+from mosaic_federation.asked import NO_ANSWER, UNREADABLE, Asking
 from mosaic_federation.keys import client_context
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.reading.flights import Flights
@@ -22,12 +24,17 @@ from mosaic_hookspecs.errors import Forbidden, Gone, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host
 
 Params = Iterable[tuple[str, str]]
+RowsIn = Callable[[bytes], int]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5, sock_connect=3)  # seconds
 _CONNECTIONS = 32  # to one peer
 _KEEP_ALIVE = 75  # seconds
 _LARGEST_ANSWER = 64 * 1024 * 1024  # bytes
 _STEP = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _none(_: bytes) -> int:
+    return 0
 
 
 class Links:
@@ -39,48 +46,72 @@ class Links:
         self._retiring: set[asyncio.Task[None]] = set()
         self.flights = Flights()
 
-    async def get(self, peer: Peer, *steps: str, params: Params = (), request_id: str = "") -> bytes:
+    async def get(
+        self,
+        peer: Peer,
+        *steps: str,
+        params: Params = (),
+        request_id: str = "",
+        rows_in: RowsIn = _none,
+    ) -> bytes:
         """Ask ``peer`` for ``/federation/v1/<steps>`` and return the bytes of its answer.
 
-        What becomes of it is put on the peer's record. A kept connection that turns out to be closed is no failure:
-        aiohttp asks once more, on a new one.
+        What becomes of it is put on the peer's record, and in the audit log, before it is returned. ``rows_in`` counts
+        its rows, and raises :class:`Unavailable` if it is not what was asked for. A kept connection that turns out to
+        be closed is no failure: aiohttp asks once more, on a new one.
 
         Raises the error its refusal names, :class:`NotFound` for a step that no gateway can have, and
         :class:`Unavailable`, naming the peer, cause and remedy, if it cannot be reached within 15 s:
-        :class:`Unreachable` if nobody answers there.
+        :class:`Unreachable` if nobody answers there. Also if our own audit log cannot be written.
         """
-        url = _url(peer, steps)
-        asked = self._client(peer).get(
-            url, params=list(params), headers=_headers(request_id), allow_redirects=False
-        )
-        return await self._answered(peer, asked)
+        url = _url(peer, steps).with_query(list(params))
+        asking = Asking(self._host, peer, steps, url.raw_query_string, request_id)
+        asked = self._client(peer).get(url, headers=asking.headers, allow_redirects=False)
+        return await self._answered(peer, asking, asked, rows_in)
 
-    async def post(self, peer: Peer, *steps: str, body: Mapping[str, str], request_id: str = "") -> bytes:
+    async def post(self, peer: Peer, *steps: str, body: Mapping[str, Any], request_id: str = "") -> bytes:
         """The same with a body, as JSON, over a connection of its own: aiohttp does not ask this twice."""
         url = _url(peer, steps)
+        asking = Asking(self._host, peer, steps, "", request_id)
         async with self._new_client(peer) as client:
-            asked = client.post(url, json=body, headers=_headers(request_id), allow_redirects=False)
-            return await self._answered(peer, asked)
+            asked = client.post(url, json=body, headers=asking.headers, allow_redirects=False)
+            return await self._answered(peer, asking, asked, _none)
 
     async def _answered(
-        self, peer: Peer, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]
+        self,
+        peer: Peer,
+        asking: Asking,
+        asked: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        rows_in: RowsIn,
     ) -> bytes:
         who = f"peer {peer.name!r}"
         peers = Peers(self._host.database)
         try:
             async with asked as response:
-                body = await read_answer(response, who, _LARGEST_ANSWER)
-        except (Forbidden, Gone) as refusal:
-            await peers.refused(peer, refusal.detail)
+                came = await take_answer(response, who, _LARGEST_ANSWER)
+        except Unavailable:
+            await asking.record(UNREADABLE)
             raise
         # OSError: TimeoutError and ssl.SSLError are ones; UnicodeError: a host that DNS cannot hold
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             cause, remedy = explain(error)
             await peers.failed(peer, cause)
+            await asking.record(NO_ANSWER)
             kind = Unreachable if nobody_answers(error) else Unavailable
             raise kind(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
+        if came.refusal:
+            await asking.record(came.outcome)
+            if isinstance(came.refusal, Forbidden | Gone):
+                await peers.refused(peer, came.refusal.detail)
+            raise came.refusal
+        try:
+            rows = rows_in(came.body)
+        except Unavailable:
+            await asking.record(UNREADABLE, size=len(came.body))
+            raise
+        await asking.record(came.outcome, rows=rows, size=len(came.body))
         await peers.answers(peer)
-        return body
+        return came.body
 
     async def keep_only(self, peers: Collection[UUID]) -> None:
         """Close the connections to every other peer, and forget the keys they were made with."""
@@ -148,8 +179,3 @@ def _url(peer: Peer, steps: Sequence[str]) -> URL:
             remedy=f"ask its admin for a new URL (`mosaic federation grant reissue {peer.grant_id}`) and add it",
         )
     return URL(peer.url).joinpath("federation", "v1", *steps)
-
-
-def _headers(request_id: str) -> dict[str, str]:
-    """What a peer is told beside its question."""
-    return {"X-Request-ID": request_id} if request_id else {}

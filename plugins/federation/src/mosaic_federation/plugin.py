@@ -106,7 +106,8 @@ def mosaic_jobs(host: Host) -> Iterable[Job]:
     """What time brings: grants that lapse, certificates that end here or at peers, what the listener goes by."""
     from mosaic_federation.certificates import revocation_job
     from mosaic_federation.expiry import expiry_job
-    from mosaic_federation.renewing import renewal_jobs
+    from mosaic_federation.mutual.asking import heads_job
+    from mosaic_federation.renewals import renewal_jobs
     from mosaic_federation.served import listener_job
 
-    return (expiry_job(host), revocation_job(host), listener_job(host), *renewal_jobs(host))
+    return (expiry_job(host), revocation_job(host), listener_job(host), *renewal_jobs(host), heads_job(host))

@@ -2,7 +2,7 @@
 
 -- name: renewal_known
 -- What was issued before for this key.
-SELECT grant_id, chain, ended_at <= now() AS ended FROM federation_certificates WHERE key_sha256 = $1
+SELECT grant_id, chain, ended_at <= now() OR not_after <= now() AS ended FROM federation_certificates WHERE key_sha256 = $1
 
 -- name: renewal_store
 -- Beside the one in use, $2, and in place of another one that has not been used. No row: it is in use no more, or

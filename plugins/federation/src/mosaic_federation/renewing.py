@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
-from mosaic_federation.joining import hear_from
 from mosaic_federation.keys import key_pem, new_key, signing_request
 from mosaic_federation.links import links_of
 from mosaic_federation.offers import FromPeer, read_leaf
 from mosaic_federation.peers import Peer, Peers
-from mosaic_federation.telling import asking, is_told, told_of
-from mosaic_hookspecs.errors import Conflict, MosaicError, NotFound, Unavailable
+from mosaic_hookspecs.errors import ConfigError, Conflict, MosaicError, NotFound, Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
-from mosaic_hookspecs.types import Job
 
-log = logging.getLogger("mosaic.federation")
-
-_EVERY = 60.0  # seconds
-_SHARE = 7 / 12  # of a certificate's life: the middle between half and two thirds
-_JITTER = 0.1  # of that, either way: not all that were issued together come back together
-_CLAIM = 60.0  # seconds: longer than any renewal takes
 _LONGEST_PAUSE = 600.0  # seconds between attempts
-_SPREAD = 1024
 
 _sql = load_queries("mosaic_federation", "renewing.sql")
-_when: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
 
 
 class _Renewed(FromPeer):
     """The answer to a renewal. Not checked yet but for its form."""
 
     chain: Annotated[str, Field(max_length=64 * 1024)]
-
-
-def due_at(peer: Peer) -> datetime | None:
-    """When our certificate for a peer is renewed, as every process reckons it; None: it lasts as long as the grant."""
-    start = x509.load_pem_x509_certificates(peer.chain)[0].not_valid_before_utc
-    share = _SHARE * (1 + _JITTER * (int(peer.serial, 16) % _SPREAD * 2 / (_SPREAD - 1) - 1))
-    return None if _ends_with_grant(peer) else start + (peer.not_after - start) * share
-
-
-def is_due(peer: Peer, now: datetime) -> bool:
-    """Whether to renew now. Not once it is over, while we are refused, or where the release cannot."""
-    known = told_of(peer)
-    if peer.refusal or peer.not_after <= now or (known is not None and not known.renewal):
-        return False
-    due, retry = due_at(peer), peer.renewal_retry_at
-    return due is not None and due <= now and (retry is None or retry <= now)
 
 
 async def renew(host: Host, peer: Peer) -> Peer:
@@ -69,8 +39,17 @@ async def renew(host: Host, peer: Peer) -> Peer:
         await _renew(host, peer)
     except MosaicError as error:
         if isinstance(error, NotFound):
-            error.remedy = f"its release cannot renew: ask its admin for `mosaic federation grant reissue {peer.grant_id}`"
-        failed = (peer.id, peer.serial, error.detail, isinstance(error, Conflict), _LONGEST_PAUSE)
+            error.remedy = (
+                "its release cannot renew: ask its admin for a new URL "
+                f"(`mosaic federation grant reissue {peer.grant_id}`)"
+            )
+        failed = (
+            peer.id,
+            peer.serial,
+            error.detail,
+            isinstance(error, Conflict | ConfigError),
+            _LONGEST_PAUSE,
+        )
         await host.database.execute(_sql.renewal_failed, *failed)
         raise
     return await Peers(host.database).get(peer.name)
@@ -104,39 +83,3 @@ def _read(answer: bytes, peer: Peer, key: ec.EllipticCurvePrivateKey) -> tuple[b
             f"{who} sent a certificate that is over", remedy="compare the clocks of both machines"
         )
     return chain.encode("ascii"), leaf
-
-
-def renewal_jobs(host: Host) -> Iterable[Job]:
-    """One looks who is in need each minute; the other one sees to one peer, in whatever process."""
-    one = Job("federation.peer", partial(_look_after, host), attempts=1)
-
-    async def run(_: Mapping[str, Any]) -> None:
-        now = datetime.now(UTC)
-        for peer in await Peers(host.database).all():
-            if is_due(peer, now) or (peer.not_after > now and not is_told(peer, now)):
-                await host.queue().enqueue(one, {"peer": peer.name})
-
-    return (Job("federation.peers", run, every=_EVERY), one)
-
-
-async def _look_after(host: Host, data: Mapping[str, Any]) -> None:
-    """What fails is on the peer's record, and done again in its time."""
-    try:
-        peer = await Peers(host.database).get(data["peer"])
-        if not is_told(peer, datetime.now(UTC)):
-            await asking(host, peer)
-            peer = await hear_from(host, peer.name)
-        claim = (peer.id, peer.serial, _CLAIM)
-        if is_due(peer, datetime.now(UTC)) and await host.database.fetchval(_sql.renewal_claim, *claim):
-            await renew(host, peer)
-            await hear_from(host, peer.name)  # the first use of the new certificate ends the old one
-    except MosaicError as error:
-        log.warning("peer %s: %s", data["peer"], error.detail)
-
-
-def _ends_with_grant(peer: Peer) -> bool:
-    """As the scope has it that the peer told us. What we cannot read there changes nothing."""
-    try:
-        return peer.not_after >= _when.validate_python(peer.scope.get("expires_at"))
-    except ValidationError:
-        return False

@@ -90,8 +90,8 @@ class PeerLimits(BaseModel):
     requests_per_address: PerMinute = 24_000
     """Requests a minute from one IPv4 address, or IPv6 network of 64 bits, with whatever grants."""
     refusals_per_address: PerMinute = 300
-    """Requests a minute of one address that no grant allows, in each process. More are answered 429 and not put in the
-    audit log; the gateway's log tells how many."""
+    """Requests a minute of one address that no grant, or no limit, allows, in each process. More are answered 429 and
+    not put in the audit log; the gateway's log tells how many."""
     concurrency: Concurrency = 8
     """Requests of one peer that are answered at once, in each process. A grant may have places of its own
     (`mosaic federation grant update --concurrency`)."""

@@ -143,8 +143,9 @@ class Standings:
                     self._hearing = True
                     async for message in messages:
                         self._forget(message)
-            except Unavailable as error:
-                log.warning("grants are read at each request for now: %s", error.detail)
+            except Exception as error:  # whatever it is, it is not heard for good otherwise
+                why = error.detail if isinstance(error, Unavailable) else type(error).__name__
+                log.warning("grants are read at each request for now: %s", why)
             finally:
                 self._hearing = False
                 self._forget("")

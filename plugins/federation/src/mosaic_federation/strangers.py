@@ -1,6 +1,6 @@
-"""Requests that no grant allows: of each address so many are on record, and the others are only counted.
+"""Requests that no grant, or no limit, allows: of each address so many are on record, and the others are only counted.
 
-Whoever holds a certificate that once was good, or never was for this, could else fill the audit log with refusals.
+Whoever holds a certificate, good or not, could else fill the audit log with refusals: they cost no rate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 
 from mosaic_hookspecs.errors import TooMany
 from mosaic_hookspecs.gcra import Counts
-from mosaic_hookspecs.types import Rate
+from mosaic_hookspecs.types import Decision, Rate
 
 log = logging.getLogger("mosaic.federation")
 
@@ -27,20 +27,29 @@ class Strangers:
 
     def refuse_over(self, address: str) -> None:
         """Count a refusal. Raises :class:`TooMany` for one that is not worth a row of the audit log."""
+        decision = self._count(address)
+        if not decision.allowed:
+            raise TooMany(
+                "too many requests that no grant allows", retry_after=decision.retry_after, rate=self._rate
+            ) from None
+
+    def are_many(self, address: str) -> bool:
+        """Count a refusal that says already that it is one of too many; return whether it is worth no row either."""
+        return not self._count(address).allowed
+
+    def _count(self, address: str) -> Decision:
         (decision,) = self._counts.take_all([(address, self._rate)])
-        if decision.allowed:
-            return
-        if not self._unrecorded:
-            asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell)
-        self._unrecorded[address] = self._unrecorded.get(address, 0) + 1
-        raise TooMany(
-            "too many requests that no grant allows", retry_after=decision.retry_after, rate=self._rate
-        ) from None
+        if not decision.allowed:
+            if not self._unrecorded:
+                asyncio.get_running_loop().call_later(_TOLD_EVERY, self._tell)
+            self._unrecorded[address] = self._unrecorded.get(address, 0) + 1
+        return decision
 
     def _tell(self) -> None:
         told, self._unrecorded = self._unrecorded, {}
         most = max(told, key=told.__getitem__)
         log.warning(
-            "%d requests that no grant allows, from %d address(es), are not in the audit log; %d of them from %s",
+            "%d requests that no grant, or no limit, allows, from %d address(es), are not in the audit log; "
+            "%d of them from %s",
             *(sum(told.values()), len(told), told[most], most),
         )

@@ -53,7 +53,12 @@ _CLOSED = (
     "it closed the connection",
     "if this stays so, it may not accept our certificate any more: ask its admin, or for a new URL",
 )
+_IN_PART = (
+    "it closed the connection before its answer was whole",
+    "ask again; if this stays so, ask its admin what its log says",
+)
 _KINDS = (
+    (aiohttp.ClientPayloadError, _IN_PART),
     (TimeoutError, ("no answer in time", "check that it is up, and that no firewall is in between")),
     (socket.gaierror, ("its name does not resolve", "check the name in its address, and this machine's DNS")),
     (ConnectionRefusedError, ("nothing listens there", "check that it is up, and its address")),

@@ -132,7 +132,7 @@ def peer_show(name: str, as_json: bool) -> None:
     """
     from mosaic_federation.grants import fingerprint
     from mosaic_federation.peers import Peers
-    from mosaic_federation.renewing import due_at
+    from mosaic_federation.renewals import due_at
 
     async def work(host: Host) -> Peer:
         return await Peers(host.database).get(name)
@@ -202,9 +202,8 @@ def peer_renew(name: str, as_json: bool) -> None:
     if as_json:
         terminal().record(_peer_record(renewed), as_json=True)
     else:
-        click.echo(
-            f"our certificate for {name} is new: serial {renewed.serial}, until {renewed.not_after:%Y-%m-%d %H:%M} UTC"
-        )
+        until = f"{renewed.not_after:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"our certificate for {name} is new: serial {renewed.serial}, until {until}")
 
 
 @peer.command("remove")

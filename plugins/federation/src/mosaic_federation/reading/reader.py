@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mosaic_federation.answers import Unreachable, read_page, read_row
 from mosaic_federation.capabilities import adapted
@@ -46,7 +47,8 @@ class Reader:
 
         ``fresh`` wants nothing that was kept. ``ask_first``, for who asks by hand, wants it only if the peer cannot be
         reached, and has it dialled even while it is left alone.
-        Raises what :meth:`Links.get` does, :class:`Unavailable` for what the peer's release does not know, and :class:`TimeoutError` after ``within`` seconds.
+        Raises what :meth:`Links.get` does, :class:`Unavailable` for what the peer's release does not know,
+        and :class:`TimeoutError` after ``within`` seconds.
         """
         known, who = told_of(question.peer), f"peer {question.peer.name!r}"
         params = adapted(known, who, question.steps, question.params)
@@ -82,14 +84,25 @@ class Reader:
             )
         try:
             body = await links_of(self._host).get(
-                peer, *question.steps, params=question.params, request_id=request_id
+                peer,
+                *question.steps,
+                params=question.params,
+                request_id=request_id,
+                rows_in=partial(_rows_in, question),
             )
         except NotFound:
             await self._kept.forget(question)
             raise
-        (read_row if question.is_of_one else read_page)(body, f"peer {peer.name!r}")
         await self._kept.keep(question, body)
         return body
+
+
+def _rows_in(question: Question, body: bytes) -> int:
+    who = f"peer {question.peer.name!r}"
+    if question.is_of_one:
+        read_row(body, who)
+        return 1
+    return len(read_page(body, who).items)
 
 
 def _reason(question: Question, error: MosaicError | TimeoutError, within: float | None) -> MosaicError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from mosaic_federation.answers import read_page
 from mosaic_federation.peers import Peer, Peers
@@ -14,7 +17,12 @@ from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sources import Asked, SourcePage
 from mosaic_hookspecs.types import User
 
+AT_ONCE = 8  # questions to one peer of one request: the line is for all users
 _LONGEST_CURSOR = 4096  # characters; ours have about 150
+_LONGEST_PLACE = (
+    1000  # characters of a row's id and of what it is sorted by: both go into our cursor, and that into a URL
+)
+_NEWEST = "-created_at"  # the order where none is asked for
 _MOST_RESOURCES = 50  # of one peer in one search
 
 
@@ -24,6 +32,7 @@ class PeerSource:
 
     peer: Peer
     reader: Reader
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), compare=False)
 
     @property
     def name(self) -> str:
@@ -39,7 +48,14 @@ class PeerSource:
 
     async def list(self, resource: str, params: Mapping[str, str], asked: Asked) -> SourcePage:
         """One page of its rows."""
-        return await self._page((resource,), params, asked)
+        page = await self._page((resource,), params, asked)
+        column = params.get("sort", _NEWEST).removeprefix("-")
+        stuck = not page.items and page.next_cursor is not None
+        if stuck or any(
+            map(_is_long, (value for row in page.items for value in (row["id"], row.get(column))))
+        ):
+            raise Unavailable(f"peer {self.name!r} sends pages that lead nowhere", remedy="tell its admin")
+        return page
 
     async def search(self, resource: str, params: Mapping[str, str], asked: Asked) -> SourcePage:
         """The best matches in its rows."""
@@ -47,14 +63,18 @@ class PeerSource:
 
     async def _page(self, steps: Sequence[str], params: Mapping[str, str], asked: Asked) -> SourcePage:
         question = Question(self.peer, steps, list(params.items()))
-        read = await self.reader.read(
-            question, fresh=asked.fresh, within=asked.within, request_id=asked.request_id
-        )
+        async with self.turns:
+            read = await self.reader.read(
+                question, fresh=asked.fresh, within=asked.within, request_id=asked.request_id
+            )
         page = read_page(read.body, f"peer {self.name!r}")
-        stuck = not page.items and page.next_cursor is not None
-        if stuck or len(page.next_cursor or "") > _LONGEST_CURSOR:
+        if len(page.next_cursor or "") > _LONGEST_CURSOR:
             raise Unavailable(f"peer {self.name!r} sends pages that lead nowhere", remedy="tell its admin")
         return SourcePage(page.items, page.next_cursor, read.age, read.why_old)
+
+
+def _is_long(value: Any) -> bool:
+    return len(value if isinstance(value, str) else json.dumps(value)) > _LONGEST_PLACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,171 @@
+"""The record of one gateway joined with another's, and what a gateway is held to once it has said it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mosaic_federation.asked import NO_ANSWER
+from mosaic_federation.mutual.reconciling import join
+from mosaic_federation.mutual.witness import Witness, latest_of
+from mosaic_federation.mutual.words import Head, Heads, SharedRow
+from mosaic_hookspecs.audit import AuditCheckpoint
+from mosaic_hookspecs.errors import Conflict, MosaicError, NotFound
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def row(number: int, request_id: str = "", **more: Any) -> SharedRow:
+    said = {
+        "at": NOW + timedelta(seconds=number),
+        "request_id": request_id or f"r{number}",
+        "trace_id": "0" * 31 + "1",
+        "serial": "ab",
+        "verb": "list",
+        "resource": "tasks",
+        "query_hash": sha256(str(number).encode()).hexdigest(),
+        "outcome": "ok",
+        "rows": 2,
+        "bytes_out": 10,
+    }
+    return SharedRow(**{**said, **more})
+
+
+def kinds(ours: list[SharedRow], theirs: list[SharedRow]) -> list[tuple[str, str]]:
+    return sorted((each.kind, each.request_id) for each in join(ours, theirs) if each)
+
+
+ids = st.sampled_from(["a", "b", "c"])  # a client may send one id again and again
+
+
+@given(st.lists(st.tuples(ids, st.booleans(), st.booleans()), max_size=12), st.randoms(use_true_random=False))
+def test_exactly_what_is_gone_is_named(answers: list[tuple[str, bool, bool]], random: Any) -> None:
+    whole = [row(number, request_id) for number, (request_id, _, _) in enumerate(answers)]
+    ours = [each for each, (_, here, _) in zip(whole, answers, strict=True) if here]
+    theirs = [each for each, (_, _, there) in zip(whole, answers, strict=True) if there]
+    random.shuffle(theirs)
+    named = [each for each in join(ours, theirs) if each]
+    agreed = sum(here and there for _, here, there in answers)
+    assert list(join(ours, theirs)).count(None) == agreed
+    left = len(ours) + len(theirs) - 2 * agreed
+    paired = sum(
+        each.kind == "differs" for each in named
+    )  # two rows of one id that have nothing to do with each other
+    assert len(named) + paired == left
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        ({}, {}, []),
+        ({"rows": 3}, {}, ["differs"]),
+        ({"outcome": "ok"}, {"outcome": "not-found", "rows": 0}, ["differs"]),
+        ({"outcome": NO_ANSWER, "rows": 0}, {}, ["lost"]),
+        ({"outcome": NO_ANSWER, "rows": 0}, None, []),
+        ({"outcome": "unavailable", "rows": 0}, None, []),
+        ({"outcome": "unavailable", "rows": 0}, {"outcome": MosaicError.code, "rows": 0}, []),
+        ({"outcome": "not-found", "rows": 0}, None, ["only-ours"]),
+        (None, {}, ["only-theirs"]),
+        (None, {"outcome": "forbidden", "rows": 0}, ["only-theirs"]),
+    ],
+    ids=["same", "rows", "outcome", "lost", "never-asked", "shed", "fault", "refusal", "unknown", "foreign"],
+)
+def test_each_difference_has_a_name(ours: Any, theirs: Any, found: Any) -> None:
+    left = [[row(1, **side)] if side is not None else [] for side in (ours, theirs)]
+    assert [kind for kind, _ in kinds(*left)] == found
+
+
+class Log:
+    """Another gateway's, as far as its checkpoints go."""
+
+    def __init__(self) -> None:
+        self.private = Ed25519PrivateKey.generate()
+
+    @property
+    def key(self) -> bytes:
+        return self.private.public_key().public_bytes_raw()
+
+    def head(self, number: int, root: str = "00") -> Head:
+        said = {"number": number, "at": NOW.isoformat(), "key": sha256(self.key).hexdigest(), "root": root}
+        payload = json.dumps(said)
+        signature = self.private.sign(AuditCheckpoint(payload, b"").signed)
+        return Head(payload=payload, signature=signature.hex(), key=self.key.hex())
+
+
+@pytest.fixture
+def witness(world: Any) -> Witness:
+    return Witness(world.pool, "giver", uuid4(), "home")
+
+
+async def test_a_log_goes_on_from_what_was_said(witness: Witness) -> None:
+    log = Log()
+    await witness.hear(Heads(), None)
+    assert await witness.last() is None
+    await witness.hear(Heads(head=log.head(3)), None)
+    await witness.hear(Heads(head=log.head(3), known=log.head(3)), 3)
+    await witness.hear(Heads(head=log.head(9), known=log.head(3)), 3)
+    assert await witness.last() == 9
+    assert await replace(witness, side="taker").last() is None
+
+
+async def refused(witness: Witness, told: Heads, what: str) -> None:
+    with pytest.raises(Conflict, match=what):
+        await witness.hear(told, await witness.last())
+
+
+async def test_what_was_said_cannot_be_taken_back(witness: Witness, caplog: pytest.LogCaptureFixture) -> None:
+    log, other = Log(), Log()
+    await witness.hear(Heads(head=log.head(3)), None)
+    await refused(witness, Heads(head=log.head(4)), "does not show its checkpoint 3")
+    await refused(witness, Heads(head=log.head(2), known=log.head(3)), "went back from checkpoint 3 to 2")
+    await refused(
+        witness, Heads(head=log.head(4), known=log.head(3, "ff")), "tells two things of its checkpoint 3"
+    )
+    await refused(witness, Heads(head=other.head(4), known=other.head(3)), "another key")
+    unsigned = log.head(5).model_copy(update={"signature": "00" * 64})
+    await refused(witness, Heads(head=unsigned, known=log.head(3)), "did not sign")
+    junk = log.head(5).model_copy(update={"payload": "[]"})
+    await refused(witness, Heads(head=junk, known=log.head(3)), "is none")
+    assert caplog.text.count("mutual audit") == 6
+    # the proof that it was rewritten is kept, beside what it contradicts
+    kept = await witness.database.fetch("SELECT number FROM federation_heads ORDER BY number, told_at")
+    assert [each["number"] for each in kept] == [2, 3, 3]
+    with pytest.raises(Exception, match="is kept"):
+        await witness.database.execute("DELETE FROM federation_heads")
+
+
+async def test_a_peer_reads_the_rows_of_its_own_grant_page_by_page(
+    world: Any, asker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mosaic_federation.mutual.answering.PAGE", 2)
+    _, mine = await world.enrolled()
+    _, other = await world.enrolled()
+    ask = asker()
+    for certificate, count in ((mine, 3), (other, 2)):
+        for _ in range(count):
+            assert (await ask(certificate)).status_code == 200
+    since, after, seen = "since=2026-01-01T00:00:00Z", "", []
+    for _ in range(2):
+        answer = await ask(mine, f"audit/rows?{since}{after}")
+        page = await answer.get_json()
+        seen += page["rows"]
+        after = f"&after={page['after']}".replace("+", "%2B")
+    assert [(each["verb"], each["rows"]) for each in seen] == [*[("list", 0)] * 3, ("audit", 2)]
+    assert {key for each in seen for key in each} == set(SharedRow.model_fields)
+    assert (await ask(mine, "audit/rows?since=yesterday")).status_code == 400
+    assert (await ask(mine, f"audit/rows?{since}&after=2026-01-01T00:00:00.000/1")).status_code == 400
+    assert (await ask(None, f"audit/rows?{since}")).status_code == 403
+
+
+async def test_nobody_told_us_anything_yet(world: Any) -> None:
+    with pytest.raises(NotFound, match="no checkpoint"):
+        await latest_of(world.pool, "home")
