@@ -10,7 +10,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator
 from difflib import unified_diff
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from mosaic_federation.peer_openapi import peer_openapi
 from mosaic_gateway.cli.config import installed_schema
 from mosaic_gateway.cli.main import mosaic
 from mosaic_gateway.config import Config
 from mosaic_gateway.health import Diagnosis
+from mosaic_gateway.http.openapi import listener_document
 from mosaic_gateway.refusals import REFUSALS
 from mosaic_hookspecs import PROJECT, errors, specs
 from mosaic_hookspecs.scope import Scope
@@ -206,6 +208,14 @@ def refusal_text(template: str) -> str:
     return re.sub(r"'?\{(\w+)[^}]*\}'?", r"*\1*", template)
 
 
+def peers() -> str:
+    """What another gateway may ask: it is served by none."""
+    whole = listener_document(
+        "Mosaic Gateway, for peers", version("mosaic-federation"), peer_openapi()["paths"]
+    )
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
 def scope_schema() -> str:
     return json.dumps(Scope.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
@@ -233,6 +243,7 @@ FILES = {
     "reference/errors.md": error_codes,
     "reference/scope.md": scope,
     "reference/scope.schema.json": scope_schema,
+    "reference/peers.openapi.json": peers,
     "how-to/troubleshooting.md": troubleshooting,
 }
 

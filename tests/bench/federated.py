@@ -41,9 +41,8 @@ _ONLY = [name for name in os.environ.get("BENCH_ONLY", "").split(";") if name]
 _CONNECTIONS = 16
 _FEW, _MANY = 10_000, 100_000  # rows
 _GRANTS = 10_000
-_LIMITS = dict.fromkeys(
-    ("requests_per_grant", "requests_per_peer", "requests_per_address"), 6000000
-)  # counted
+_RATES = ("requests_per_grant", "requests_per_peer", "requests_per_address")
+_LIMITS = dict.fromkeys(_RATES, 6_000_000) | {"concurrency": 2 * _CONNECTIONS}  # counted, and never reached
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _SEED = """

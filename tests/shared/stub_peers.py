@@ -46,7 +46,7 @@ class StubPeer:
     async def up(self) -> AsyncIterator[None]:
         """Listen; on the same port when it comes back."""
         app = web.Application()
-        app.router.add_get("/federation/v1/{path:.*}", self._answer)
+        app.router.add_route("*", "/federation/v1/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(

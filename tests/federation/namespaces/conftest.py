@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ class Site:
     port: str
     hosts: list[Site] = field(repr=False)  # of that switch, itself included
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    sky: subprocess.Popen[bytes] | None = None
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -51,6 +53,29 @@ class Site:
         others = [site.address for site in self.hosts if site is not self]
         probe = [*self.inside, sys.executable, Path(__file__).with_name("reach.py"), *others]
         subprocess.run(probe, check=True, timeout=PATIENCE)
+
+    def have_weather(self) -> None:
+        """Put a relay into the cable, which :meth:`weather` makes slow and lossy."""
+        ends = (self.port, f"{self.port}-sky")
+        ip("-n", self.switch, "link", "add", ends[1], "type", "veth", "peer", "name", f"{self.port}-air")
+        ip("-n", self.switch, "link", "set", f"{self.port}-air", "master", "bridge", "up")
+        ip("-n", self.switch, "link", "set", ends[1], "up")
+        ip("-n", self.switch, "link", "set", self.port, "nomaster")
+        relay = [sys.executable, Path(__file__).with_name("weather.py"), *ends]
+        self.sky = subprocess.Popen(
+            ["ip", "netns", "exec", self.switch, *relay], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.processes.append(self.sky)
+        self.weather()
+
+    def weather(self, *, delay: float = 0.0, loss: float = 0.0) -> None:
+        """Seconds and part of the frames, each way. All of them lost: both ends stay up, and hear nothing."""
+        assert self.sky is not None
+        assert self.sky.stdin is not None
+        assert self.sky.stdout is not None
+        self.sky.stdin.write(json.dumps({"delay": delay, "loss": loss}).encode() + b"\n")
+        self.sky.stdin.flush()
+        assert self.sky.stdout.readline()
 
     def start(self, *command: str | Path, cwd: Path, port: int) -> subprocess.Popen[bytes]:
         """Run a program until the test ends, once it listens on ``port``. Its output is in ``cwd``/log."""

@@ -107,7 +107,17 @@ PROBLEM: Json = {
             },
         },
     },
-    "required": ["type", "title", "status", "detail", "instance", "remedy", "request_id", "trace_id", "errors"],
+    "required": [
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "remedy",
+        "request_id",
+        "trace_id",
+        "errors",
+    ],
     "additionalProperties": False,
 }
 
