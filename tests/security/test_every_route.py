@@ -57,6 +57,11 @@ ROUTES: dict[str, set[str]] = {
         "public GET /v1/me",
         "public GET /v1/resources",
         "federation GET /federation/v1/whoami",
+        "federation POST /federation/v1/renew",
+        "federation GET /federation/v1/capabilities",
+        "federation GET /federation/v1/audit/head",
+        "federation POST /federation/v1/audit/head",
+        "federation GET /federation/v1/audit/rows",
     },
     "rows of peers": {
         "public GET /v1/peers",

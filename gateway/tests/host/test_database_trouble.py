@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
-from mosaic_gateway.database import Pool
+from mosaic_gateway.database import Pool, open_pool
 from mosaic_hookspecs.errors import Unavailable
+from mosaic_hookspecs.types import DatabaseLocation
 
 LOSE = "SELECT pg_terminate_backend(pg_backend_pid())"
 FULL = "DO $$ BEGIN RAISE disk_full USING MESSAGE = 'No space left on device'; END $$"
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+SLEEPING = f"SELECT count(*) {OTHERS} AND query = 'SELECT pg_sleep(20)' AND state = 'active'"
+
+
+@pytest.fixture
+async def location(postgres: DatabaseLocation, pool: Pool) -> DatabaseLocation:
+    return replace(postgres, database=await pool.fetchval("SELECT current_database()"))
+
+
+@pytest.fixture
+async def small(location: DatabaseLocation) -> AsyncIterator[Pool]:
+    """A pool of two connections."""
+    async with open_pool(location, size=2, lazy=True) as small:
+        yield small
 
 
 async def test_a_connection_lost_in_a_transaction_is_unavailable(pool: Pool) -> None:
@@ -52,3 +71,53 @@ async def test_what_the_caller_raises_rolls_back_and_stays_what_it_is(pool: Pool
         async with pool.transaction() as queries:
             await queries.executemany("INSERT INTO t VALUES ($1)", [(2,), (2,)])
     assert await pool.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_a_statement_whose_caller_is_gone_leaves_its_connection_usable(small: Pool) -> None:
+    for _ in range(5):  # more often than there are connections
+        caller = asyncio.create_task(small.fetchval("SELECT pg_sleep(20)"))
+        while not await small.fetchval(SLEEPING):
+            pass
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    assert await asyncio.gather(*(small.fetchval("SELECT $1::int", n) for n in range(20))) == list(range(20))
+    assert not await small.fetchval(SLEEPING)  # the server was told, too
+
+
+async def test_failures_and_lost_connections_use_up_nothing(small: Pool) -> None:
+    for _ in range(5):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await small.execute("SELECT 1 / 0")
+        with pytest.raises(Unavailable):
+            await small.execute(LOSE)
+    assert await asyncio.gather(*(small.fetchval("SELECT $1::int", n) for n in range(20))) == list(range(20))
+
+
+async def test_a_connection_lost_while_nobody_uses_it_is_replaced(small: Pool, pool: Pool) -> None:
+    await asyncio.gather(*(small.fetchval("SELECT pg_sleep(0.01)") for _ in range(2)))  # both are at hand
+    assert len(await pool.fetch(f"SELECT pg_terminate_backend(pid, 10000) {OTHERS}")) == 2
+    await asyncio.sleep(0)  # the farewell is read
+    assert await small.fetchval("SELECT 1") == 1
+
+
+async def test_statements_transactions_and_listeners_share_what_there_is(small: Pool, pool: Pool) -> None:
+    async def in_transaction() -> None:
+        async with small.transaction() as queries:
+            await queries.execute("SELECT 1")
+
+    async with small.listen("news"):
+        await asyncio.gather(
+            *(small.execute("SELECT 1") for _ in range(20)), *(in_transaction() for _ in range(20))
+        )
+        assert await pool.fetchval(f"SELECT count(*) {OTHERS}") == 2
+
+
+async def test_what_runs_at_the_end_is_waited_for(location: DatabaseLocation) -> None:
+    async with open_pool(location, size=2) as closing:
+        await closing.execute("SELECT 1")
+        running = asyncio.create_task(closing.fetchval("SELECT 1 FROM pg_sleep(0.1)"))
+        await asyncio.sleep(0)
+    assert await running == 1
+    with pytest.raises(Unavailable):
+        await closing.execute("SELECT 1")

@@ -65,7 +65,8 @@ async def test_each_error_of_ours_becomes_a_problem_with_its_status_and_code(app
     routes.raised["next"] = kind(
         "no such thing", remedy="try that", faults=[Fault("/a/0", "bad"), Fault("b", "x")]
     )
-    answer = await app.test_client().get("/raise", headers={"X-Request-ID": "r-1"})
+    traced = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    answer = await app.test_client().get("/raise", headers={"X-Request-ID": "r-1", **traced})
     assert answer.status_code == kind.status
     assert answer.content_type == "application/problem+json"
     assert await answer.get_json() == {
@@ -76,6 +77,7 @@ async def test_each_error_of_ours_becomes_a_problem_with_its_status_and_code(app
         "instance": "urn:request:r-1",
         "remedy": "try that",
         "request_id": "r-1",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         "errors": [{"pointer": "/a/0", "detail": "bad"}, {"where": "b", "detail": "x"}],
     }
 

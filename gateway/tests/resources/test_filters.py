@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mosaic_gateway.resources import ResourceRows
 from mosaic_hookspecs.errors import Malformed
 from mosaic_hookspecs.types import Answer, User
 
@@ -144,3 +145,11 @@ async def test_more_filters_than_anyone_needs_are_refused_at_once(rows, ada):
     with pytest.raises(Malformed, match="at most 100 filters"):
         await rows.list(ada, "things", {f"titl{number}": "" for number in range(2000)})
     assert time.process_time() - start < 0.5  # seconds; it was two
+
+
+@pytest.mark.parametrize("ask", [ResourceRows.list, ResourceRows.search])
+async def test_of_very_many_wrong_parameters_the_first_are_named(rows, ada, ask):
+    """To guess what each of thousands was meant to be would keep everybody else waiting for a second."""
+    with pytest.raises(Malformed) as caught:
+        await ask(rows, ada, "things", {f"x{n}" * 20: "" for n in range(90)})
+    assert len(caught.value.faults) < 20

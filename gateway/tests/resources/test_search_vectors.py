@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mosaic_gateway.database import connect, open_pool
-from mosaic_gateway.resources import ResourceRows, index_job, prepare_search
+from mosaic_gateway.resources import ResourceRows, index_job, prepare_search, search_index
 from mosaic_gateway.resources.search_index import embed_waiting, standing, want_anew
 from mosaic_hookspecs.errors import ConfigError, Malformed, NotFound, Unavailable
 from mosaic_hookspecs.scope import Scope
@@ -186,6 +186,46 @@ async def test_a_row_that_changes_while_it_is_embedded_waits_again(
         await pool.fetchval("SELECT embedding::text FROM things_vectors WHERE id = $1", thing["id"])
         == "[0,0,1,0.01]"
     )
+
+
+async def test_rows_that_never_stand_still_hold_up_no_others(
+    rows, add, pool, searching, resources, ada, monkeypatch
+):
+    monkeypatch.setattr(search_index, "_BATCH", 1)
+    things = {(await add(ada, title=f"restless {number}"))["id"] for number in range(3)}
+    first = min(things)
+
+    class Restless(Topics):
+        async def embed(self, texts, *, kind):
+            await rows.update(ada, "things", first, b'{"title": "restless still"}', if_match=None)
+            return await super().embed(texts, kind=kind)
+
+    await embed_waiting(pool, replace(searching, embedder=Restless()), resources[0])
+    waiting = await pool.fetch("SELECT id::text FROM things_vectors WHERE embedding IS NULL")
+    assert {row["id"] for row in waiting} & things == {first}
+
+
+@pytest.mark.parametrize("vector", [None, [float("nan")] * 4, [1.0]])
+async def test_a_text_that_the_embedder_cannot_take_holds_up_no_others(
+    add, pool, searching, resources, ada, caplog, vector
+):
+    for number in range(3):
+        await add(ada, title=f"plum {number}")
+    bad = await add(ada, title="poison, and a secret")
+
+    class Choking(Topics):
+        async def embed(self, texts, *, kind):
+            given = await super().embed(texts, kind=kind)
+            if vector is None and any("poison" in text for text in texts):
+                raise ValueError(texts)
+            return [vector if "poison" in text else one for text, one in zip(texts, given, strict=True)]
+
+    choking = replace(searching, embedder=Choking())
+    await index_job(pool, choking, resources).run({})
+    waiting = await pool.fetch("SELECT id::text FROM things_vectors WHERE embedding IS NULL")
+    assert [row["id"] for row in waiting] == [bad["id"]]
+    assert ("cannot be embedded" in caplog.text, "secret" in caplog.text) == (True, False)
+    await pool.execute("DELETE FROM things WHERE id = $1", bad["id"])
 
 
 async def test_the_background_goes_on_where_it_was_interrupted(

@@ -52,12 +52,14 @@ class Authority:
             self._name, self._key, days=10, extension=x509.BasicConstraints(True, None)
         ).pem
 
-    def issue(self, name: str, *, days: int = 1, usage: x509.ObjectIdentifier | None = None) -> Certificate:
-        """A certificate for 127.0.0.1 that ends in ``days``, from the past if negative."""
+    def issue(
+        self, name: str, *, days: int = 1, since: int = 30, usage: x509.ObjectIdentifier | None = None
+    ) -> Certificate:
+        """A certificate for 127.0.0.1 that ends in ``days`` and began ``since`` days ago; either may be negative."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usages = [usage] if usage else [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        return self._sign(subject, key, days=days, extension=x509.ExtendedKeyUsage(usages))
+        return self._sign(subject, key, days=days, since=since, extension=x509.ExtendedKeyUsage(usages))
 
     def crl(self, *revoked: Certificate, ends: timedelta = timedelta(hours=1)) -> bytes:
         """Its revocation list, DER, that is good until ``ends`` from now."""
@@ -69,12 +71,14 @@ class Authority:
             builder = builder.add_revoked_certificate(entry)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.DER)
 
-    def _sign(self, subject: x509.Name, key: Any, *, days: int, extension: x509.ExtensionType) -> Certificate:
+    def _sign(
+        self, subject: x509.Name, key: Any, *, days: int, since: int = 30, extension: x509.ExtensionType
+    ) -> Certificate:
         now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=30))
+            .not_valid_before(now - timedelta(days=since))
             .not_valid_after(now + timedelta(days=days))
             .add_extension(extension, critical=True)
             .add_extension(

@@ -256,6 +256,42 @@ async def _run(data: bytes, cuts: list[int]) -> tuple[list[tuple[Any, ...]], byt
     return seen, b"".join(sent), ended
 
 
+async def test_no_body_is_read_before_its_turn() -> None:
+    """Else what a client sends behind a request that takes its time would fill the memory."""
+    reads = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        leaving = asyncio.create_task(receive())  # as one that wants to hear if the client leaves
+        for _ in range(100):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    async def read() -> bytes:
+        nonlocal reads
+        reads += 1
+        await asyncio.sleep(0)
+        return bytes(65_536)
+
+    async def take(event: Any) -> None:
+        pass
+
+    protocol = FastH1(
+        app,
+        max_header_bytes=16_384,
+        http2=False,
+        stopping=lambda: reads > 0,
+        scope={"type": "http", "state": {}},
+        read=read,
+        send=take,
+    )
+    first, next_one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n"
+    await protocol.handle(RawData(first + next_one + b"Content-Length: 9000000000\r\n\r\n"))
+    assert reads <= 1
+
+
 @given(data=_BYTES, cuts=st.lists(st.integers(0, 200), max_size=8))
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 def test_how_the_bytes_are_cut_changes_nothing(data: bytes, cuts: list[int]) -> None:

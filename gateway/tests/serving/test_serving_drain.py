@@ -14,7 +14,10 @@ from mosaic_hookspecs.types import TLS, Listener
 
 @pytest.mark.parametrize("http1", [True, False])
 async def test_a_slow_answer_is_finished(served, site, http1) -> None:
-    async with served(site.app, drain=60) as server, httpx.AsyncClient(http1=http1, http2=not http1) as client:
+    async with (
+        served(site.app, drain=60) as server,
+        httpx.AsyncClient(http1=http1, http2=not http1) as client,
+    ):
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{server.port}/slow/700"))
         await site.slow.wait()
         took = await server.stopped()

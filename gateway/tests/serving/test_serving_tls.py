@@ -67,7 +67,7 @@ async def test_connections_do_not_mix_their_certificates(
             await client.aclose()
 
 
-@pytest.mark.parametrize("who", ["nobody", "a stranger's", "expired", "a server's"])
+@pytest.mark.parametrize("who", ["nobody", "a stranger's", "expired", "not valid yet", "a server's"])
 @pytest.mark.parametrize("http2", [False, True])
 async def test_others_do_not_reach_the_application(
     served, site, mutual_tls, authority, client_context, who, http2
@@ -76,6 +76,7 @@ async def test_others_do_not_reach_the_application(
         "nobody": lambda: None,
         "a stranger's": lambda: type(authority)("Test Root").issue("peer"),  # same name, another key
         "expired": lambda: authority.issue("peer", days=-1),
+        "not valid yet": lambda: authority.issue("peer", days=2, since=-1),
         "a server's": lambda: authority.issue("peer", usage=ExtendedKeyUsageOID.SERVER_AUTH),
     }[who]()
     async with (

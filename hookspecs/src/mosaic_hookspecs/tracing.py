@@ -75,4 +75,5 @@ def begin(traceparent: str) -> Trace:
 
 
 def _hex(bits: int) -> str:
-    return f"{getrandbits(bits) or 1:0{bits // 4}x}"  # noqa: S311 - a label; os.urandom takes ten times as long
+    """A label, no secret: os.urandom takes ten times as long."""
+    return f"{getrandbits(bits) or 1:0{bits // 4}x}"

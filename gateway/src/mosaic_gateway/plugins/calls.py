@@ -83,7 +83,7 @@ async def _verdict(plugin: str, policy: PeerPolicy, request: PeerRequest, patien
     except Exception:
         log.exception("plugin %r: policy %r failed: denied", plugin, policy.name)
         return _NOT_ASKED
-    if not isinstance(verdict, Verdict):
+    if not isinstance(verdict, Verdict) or not isinstance(verdict.allowed, bool):
         log.error("plugin %r: policy %r returned no verdict: denied", plugin, policy.name)
         return _NOT_ASKED
     return verdict
@@ -111,12 +111,17 @@ async def _tell(impl: Any, hook: str, facts: dict[str, object], patience: float)
 
 
 async def _within(patience: float, work: Awaitable[Any]) -> Any:
-    """What ``work`` returns. Raises :class:`TimeoutError` even if it will not be cancelled."""
+    """What ``work`` returns. Raises :class:`TimeoutError` even if it will not be cancelled.
+
+    One that cancels itself has failed: nobody who waits for it is cancelled by that.
+    """
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=patience)
         if not done:
             raise TimeoutError
+        if task.cancelled():
+            raise RuntimeError("it was cancelled from within")
         return task.result()
     finally:
         task.cancel()

@@ -5,6 +5,8 @@ It knows nothing of the first (visibility.py): the database looks the grant up b
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +25,7 @@ _sql = load_queries("mosaic_gateway.resources", "peers.sql")
 _LOCK = (
     0x6D6F73616964  # beside that of migrations: two processes must not change the same table's rights at once
 )
+_TRIES = 5  # the role is the cluster's, and the lock one database's: "tuple concurrently updated" may come of another's
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,27 @@ async def build_wall(connection: Any, resources: Iterable[Resource]) -> PeerRole
     """
     resources = list(resources)
     role = await read_role(connection, resources)
-    if role.may_index:
-        await connection.execute(_sql.use_the_index)
-    if role.complete or not (role.usable or role.may_create):
+    if not role.may_index and (role.complete or not (role.usable or role.may_create)):
         return role
+    for _ in range(_TRIES):
+        try:
+            return await _build(connection, resources)
+        except asyncpg.InternalServerError as error:
+            if "concurrently" not in str(error):
+                raise
+            await asyncio.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - no secret
+    return await _build(connection, resources)
+
+
+async def _build(connection: Any, resources: list[Resource]) -> PeerRole:
     names = shared_with_peers(resources)
     async with connection.transaction():
         await connection.execute(_sql.lock, _LOCK)
         role = await read_role(connection, resources)  # again: another process may have been first
+        if role.may_index:
+            await connection.execute(_sql.use_the_index)
+        if not (role.usable or role.may_create):
+            return role
         if not role.usable:
             await _make(connection, role)
         if not role.complete:

@@ -18,6 +18,8 @@ MAX_LIMIT = 200  # rows
 DEFAULT_LIMIT = 50
 MAX_CHOICES = 100  # values of one ``field.in``
 MAX_FILTERS = 100
+MAX_FAULTS = 10  # parameters; to find what each was meant to be takes a millisecond
+_NEAR = 24  # characters of a name that is none, to find the one that was meant
 DEFAULT_SORT = "-created_at"
 _COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -57,12 +59,15 @@ class Query:
 
 
 def parse(table: Table, params: Mapping[str, str]) -> Query:
-    """Read the parameters of a list. Raises :class:`Malformed` with every fault."""
+    """Read the parameters of a list. Raises :class:`Malformed` with every fault, or the first of many."""
     faults: list[Fault] = []
     given = [(name, text) for name, text in params.items() if name not in {"limit", "cursor", "sort"}]
     if len(given) > MAX_FILTERS:
         raise Malformed(f"A list takes at most {MAX_FILTERS} filters.", remedy="ask for less at once")
-    filters = [_filter(table, name, text, faults) for name, text in given]
+    filters = []
+    for name, text in given:
+        if len(faults) < MAX_FAULTS:
+            filters.append(_filter(table, name, text, faults))
     query = Query(
         limit=read_limit(params, faults),
         cursor=params.get("cursor"),
@@ -168,7 +173,7 @@ def unknown(parameter: str, known: tuple[str, ...] | list[str]) -> Fault:
 
 
 def _hint(name: str, known: tuple[str, ...] | list[str]) -> str:
-    near = get_close_matches(name[:80].lower(), known, n=1, cutoff=0)
+    near = get_close_matches(name[:_NEAR].lower(), known, n=1, cutoff=0)
     return f"did you mean {near[0]!r}?"
 
 

@@ -4,14 +4,14 @@
 SELECT coalesce(string_agg(p.item, ','), '') AS items,
        count(p.item) AS kept,
        count(*) AS found,
-       (array_agg(p.value))[count(p.item)] AS value,
-       (array_agg(p.id))[count(p.item)] AS id
+       (array_agg(p.value))[count(p.item)]::text AS value,
+       (array_agg(p.id))[count(p.item)]::text AS id
 FROM (
     SELECT CASE WHEN r.n <= {limit} AND (r.n = 1 OR r.bytes <= {budget}) THEN
                (SELECT row_to_json(i)::text FROM (SELECT {item}) i)
            END AS item,
-           r."{sort}"::text AS value,
-           r.id::text AS id
+           r."{sort}" AS value,
+           r.id
     FROM (
         SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
         FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)

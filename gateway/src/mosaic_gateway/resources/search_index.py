@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from mosaic_gateway.config.model import Language
 from mosaic_gateway.resources.search import Searching, text_vector, vector_text
@@ -93,24 +94,38 @@ async def embed_waiting(
     *,
     until: float = math.inf,
 ) -> None:
-    """Embed the rows of a resource that wait, batch by batch, ``until`` then (monotonic seconds).
+    """Embed the rows of a resource that wait, each once, batch by batch, ``until`` then (monotonic seconds).
 
-    Raises what the embedder raises.
+    Those that change meanwhile go on waiting, and so do those that it cannot be done for, which is logged.
+    Raises :class:`Unavailable`.
     """
     embedder = _embedder(searching, resource.name)
     columns = ", ".join(f'r."{name}"' for name in resource.search)
     waiting = _sql.waiting.format(table=resource.name, columns=columns, batch=_BATCH)
-    while time.monotonic() < until and (rows := await database.fetch(waiting)):
+    after = UUID(int=0)  # whoever holds up some rows holds up no others
+    while time.monotonic() < until and (rows := await database.fetch(waiting, after)):
+        told(resource.name, await _give_vectors(database, embedder, resource.name, rows))
+        after = rows[-1]["id"]
+
+
+async def _give_vectors(database: Database, embedder: Embedder, resource: str, rows: Sequence[Any]) -> int:
+    """How many of these rows have a vector now."""
+    try:
         vectors = await embedder.embed([row["text"] for row in rows], kind="row")
         kept = await database.fetch(
-            _sql.keep.format(table=resource.name),
+            _sql.keep.format(table=resource),
             [row["id"] for row in rows],
             [row["version"] for row in rows],
             [vector_text(vector) for vector in vectors],
         )
-        told(resource.name, len(kept))
-        if not kept:  # all of them are being changed right now
-            return
+    except MosaicError:
+        raise
+    except Exception as error:  # of one row among them: its text is in nobody's log
+        if len(rows) == 1:
+            log.warning("row %s of %s cannot be embedded: %s", rows[0]["id"], resource, type(error).__name__)
+            return 0
+        return sum([await _give_vectors(database, embedder, resource, [row]) for row in rows])
+    return len(kept)
 
 
 async def standing(database: Database, searching: Searching) -> list[Standing]:

@@ -21,7 +21,7 @@ INSERT INTO "{table}_vectors" (id) SELECT id FROM "{table}";
 -- name: waiting
 SELECT r.id, r.version, left(concat_ws(E'\n', {columns}), 10000) AS text
 FROM "{table}_vectors" v JOIN "{table}" r ON r.id = v.id
-WHERE v.embedding IS NULL ORDER BY v.id LIMIT {batch};
+WHERE v.embedding IS NULL AND v.id > $1 ORDER BY v.id LIMIT {batch};
 
 -- name: keep
 -- Only for rows that are still as they were read, and that nobody is changing: the others go on waiting.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from mosaic_gateway.config.model import Language
-from mosaic_gateway.resources.query import DEFAULT_LIMIT, MAX_LIMIT, read_limit, refuse, unknown
+from mosaic_gateway.resources.query import DEFAULT_LIMIT, MAX_FAULTS, MAX_LIMIT, read_limit, refuse, unknown
 from mosaic_gateway.resources.storable import problem
 from mosaic_hookspecs.errors import Fault
 
@@ -40,7 +40,8 @@ def parse_search(params: Mapping[str, str], *, modes: tuple[Mode, ...], language
 
     Without ``mode``, words are looked for in every way there is, save those that say exactly what is wanted.
     """
-    faults = [unknown(name, PARAMETERS) for name in params if name not in PARAMETERS]
+    strange = [name for name in params if name not in PARAMETERS]
+    faults = [unknown(name, PARAMETERS) for name in strange[:MAX_FAULTS]]
     given = _words(params.get("q", ""), faults)
     usual: Mode = "text" if _EXACT.search(given) else modes[-1]
     prefixes = tuple(match[2] for match in _PREFIX.finditer(given))

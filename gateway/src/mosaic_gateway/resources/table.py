@@ -16,13 +16,16 @@ from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import Resource
 
 #: Names with a meaning of their own in a request or an answer.
-RESERVED = frozenset({"limit", "cursor", "sort", "q", "rank", "highlights", "sources", "source", "resource", "timeout"})
+RESERVED = frozenset(
+    {"limit", "cursor", "sort", "q", "rank", "highlights", "sources", "source", "resource", "timeout"}
+)
 #: A sort value travels in the cursor, hence in a URL: longer texts cannot be sorted by. In characters.
 MAX_SORT_TEXT = 1000
 
 _TYPES = {"integer": "bigint", "number": "double precision", "boolean": "boolean", "string": "text"}
 _FORMATS = {"date-time": "timestamptz", "date": "date", "uuid": "uuid"}
-_RFC3339 = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+# UTC as an interval: by its name it would be looked up for each value.
+_RFC3339 = "to_char({0} AT TIME ZONE INTERVAL '0', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -262,7 +262,8 @@ class FastH1:
             if answer.continues:
                 answer.continues = False
                 await self._write(b"HTTP/1.1 100 \r\n\r\n")
-            if len(self._requests.arrived) > _WAITING:
+            arrived = self._requests.arrived
+            if len(arrived) > _WAITING or (arrived[-1] is not request and arrived[-1].body):
                 await get_running_loop().create_future()  # its turn comes when the answer is given
             data = await self._read()
             self._requests.feed(data)
