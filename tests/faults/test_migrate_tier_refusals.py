@@ -34,9 +34,13 @@ async def test_rows_written_to_the_target_during_the_copy_are_kept(small: Home, 
     url = await debian.new_database()
     tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
     async with debian.administration(name(url)) as conn:
-        while not await conn.fetchval("SELECT to_regclass('mosaic_transfer.job') IS NOT NULL"):
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.002)
+        for sign in (
+            "to_regclass('mosaic_transfer.job') IS NOT NULL",
+            "EXISTS (SELECT FROM mosaic_transfer.job)",
+        ):
+            while not await conn.fetchval(f"SELECT {sign}"):
+                assert tool.poll() is None, tool.communicate()
+                await asyncio.sleep(0.002)
         await conn.execute("CREATE SCHEMA mosaic AUTHORIZATION gateway; SET ROLE gateway")
         await conn.execute("CREATE TABLE mosaic.theirs AS SELECT 'kept' AS word")
     out, err = await asyncio.to_thread(tool.communicate)
@@ -79,14 +83,19 @@ async def test_while_a_gateway_uses_either_side_nothing_is_moved(small: Home, de
 
 
 async def test_an_unfinished_move_from_another_source_is_left_alone(
-    small: Home, changing: Home, debian: Postgres
+    small: Home, standalone: Home, with_vector: Postgres
 ) -> None:
-    url = await debian.new_database()
-    tool = changing.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
-    async with debian.administration(name(url)) as conn:
-        while not await conn.fetchval("SELECT to_regclass('mosaic_transfer.job') IS NOT NULL"):
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.002)
+    url = await with_vector.new_database()
+    async with with_vector.administration(name(url)) as conn:
+        await conn.execute("CREATE EXTENSION vector")
+        tool = standalone.popen("storage", "migrate-tier", "--to", "federated", "--target", url, "--yes")
+        for sign in (
+            "to_regclass('mosaic_transfer.job') IS NOT NULL",
+            "EXISTS (SELECT FROM mosaic_transfer.job)",
+        ):
+            while not await conn.fetchval(f"SELECT {sign}"):
+                assert tool.poll() is None, tool.communicate()
+                await asyncio.sleep(0.002)
     tool.kill()
     tool.communicate()
     assert "unfinished migrate-tier from another source" in small.migrate(url, "--yes", code=4)

@@ -10,7 +10,8 @@ from importlib.resources import files
 import pytest
 
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((.*?)^\);", re.DOTALL | re.MULTILINE)
-_SEALED = re.compile(r"^\s*(sealed_\w+)\s+bytea", re.MULTILINE)
+_ADDED = re.compile(r"ALTER TABLE (\w+)\s(.*?);", re.DOTALL)
+_SEALED = re.compile(r"^\s*(?:ADD COLUMN )?(sealed_\w+)\s+bytea", re.MULTILINE)
 
 PLUGINS = sorted(point.name for point in entry_points(group="mosaic"))
 
@@ -24,7 +25,7 @@ def test_each_sealed_column_of_a_plugin_is_declared(name: str) -> None:
         for migrations in getattr(plugin, "mosaic_migrations", tuple)()
         for file in files(migrations.package).iterdir()
         if file.name.endswith(".sql")
-        for table, body in _TABLE.findall(file.read_text())
+        for table, body in _TABLE.findall(file.read_text()) + _ADDED.findall(file.read_text())
         for column in _SEALED.findall(body)
     }
     declared = {(one.table, one.column) for one in getattr(plugin, "mosaic_sealed_columns", tuple)()}

@@ -257,8 +257,9 @@ async def test_what_is_not_an_id_of_mine_looks_the_same_as_what_is_absent(ada, b
         bodies = [await answer.get_json() for answer in (hidden, absent)]
         for body in bodies:
             assert body.pop("instance") == f"urn:request:{body.pop('request_id')}"
+            assert body.pop("trace_id")
         assert bodies[0] == bodies[1]
-        varying = {"X-Request-Id", "Content-Length"}
+        varying = {"X-Request-Id", "Traceresponse", "Content-Length"}
         headers = [
             {k: v for k, v in answer.headers.items() if k.title() not in varying}
             for answer in (hidden, absent)

@@ -205,7 +205,7 @@ async def test_a_deadlock_with_another_change_is_a_conflict_to_try_again(rows, p
         change = asyncio.create_task(
             rows.update(ada, "things", row["id"], b'{"external_id": "b"}', if_match=None)
         )
-        while not await other.fetchval(WAITS):  # noqa: ASYNC110 - the database sets no event
+        while not await pool.fetchval(WAITS):  # noqa: ASYNC110 - the database sets no event
             await asyncio.sleep(0.01)
         await other.execute("UPDATE things SET title = 'u' WHERE external_id = 'm'")
     with pytest.raises(Conflict, match="met another change"):

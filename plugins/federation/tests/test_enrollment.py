@@ -461,11 +461,11 @@ async def test_statuses_over_http_and_no_token_in_answers_or_logs(
 
 async def test_one_url_is_asked_for_only_so_often_whatever_the_address(world: Any) -> None:
     token, http = token_of(await world.offer()), client(world)
-    statuses = []
-    for number in range(70):
+    statuses: list[int] = []
+    while 429 not in statuses and len(statuses) < 250:  # one more is allowed each second
         answer = await http.get(
-            f"/federation/v1/enroll/{token}", scope_base={"client": (f"10.0.0.{number}", 1)}
+            f"/federation/v1/enroll/{token}", scope_base={"client": (f"10.0.0.{len(statuses)}", 1)}
         )
         statuses.append(answer.status_code)
-    assert statuses == [200] * 60 + [429] * 10
+    assert (statuses[-1], set(statuses[:-1]), len(statuses) > 60) == (429, {200}, True)
     assert "enrollment-url" in answer.headers["RateLimit"]

@@ -229,7 +229,7 @@ async def test_who_is_killed_before_the_answer_is_kept_goes_on(work: Work) -> No
 
 async def test_the_key_is_kept_sealed_before_it_is_sent_and_gone_afterwards(work: Work) -> None:
     sealed: list[bytes] = []
-    query = "SELECT next_key FROM federation_peers"
+    query = "SELECT sealed_next_key FROM federation_peers"
 
     async def look(response: web.Response) -> web.Response:
         sealed.append(await work.world.pool.fetchval(query))
@@ -493,7 +493,7 @@ async def test_a_key_that_was_used_before_gives_way_to_a_new_one(work: Work) -> 
     work.on_the_way = conflict
     with pytest.raises(Conflict):
         await renew(work.world.host, await work.peer())
-    assert await work.world.pool.fetchval("SELECT next_key FROM federation_peers") is None
+    assert await work.world.pool.fetchval("SELECT sealed_next_key FROM federation_peers") is None
     work.on_the_way = as_it_is
     await renew(work.world.host, await work.peer())
 

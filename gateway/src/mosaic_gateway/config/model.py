@@ -71,7 +71,7 @@ class Limits(_Table):
     """Most open connections per listener and worker."""
     requests: Annotated[int, Field(ge=1)] = 512
     """Most requests under way per listener and worker; more are answered 503 with Retry-After."""
-    lag_seconds: Annotated[float, Field(gt=0)] = 0.5
+    lag_seconds: Annotated[float, Field(gt=0)] = 1.0
     """How late a worker may come to its work before further requests are answered 503, seconds."""
     source_seconds: Annotated[float, Field(gt=0, le=10)] = 2.0
     """How long a request with `sources=` waits for all of them, unless it says `timeout=`, seconds."""

@@ -33,7 +33,7 @@ class Limits:
     """Requests at once on one h2 connection. A client that sends more loses it."""
     max_requests: int = 512
     """Requests under way, waiting for the database included. More are answered 503."""
-    max_lag: float = 0.5
+    max_lag: float = 1.0
     """How late the event loop may come to its work before further requests are answered 503."""
     drain: float = 10.0
     """What a stop leaves to the requests that are being answered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -17,10 +16,10 @@ from yarl import URL
 from mosaic_federation.answers import Unreachable, take_answer
 from mosaic_federation.asked import NO_ANSWER, UNREADABLE, Asking
 from mosaic_federation.keys import client_context
-from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.peers import Peer, Peers, check_steps
 from mosaic_federation.reading.flights import Flights
 from mosaic_federation.tls_errors import explain, nobody_answers
-from mosaic_hookspecs.errors import Forbidden, Gone, NotFound, Unavailable
+from mosaic_hookspecs.errors import Forbidden, Gone, Unavailable
 from mosaic_hookspecs.protocols import Host
 
 Params = Iterable[tuple[str, str]]
@@ -30,7 +29,6 @@ _TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5, sock_connect=3)  # seconds
 _CONNECTIONS = 32  # to one peer
 _KEEP_ALIVE = 75  # seconds
 _LARGEST_ANSWER = 64 * 1024 * 1024  # bytes
-_STEP = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def _none(_: bytes) -> int:
@@ -171,8 +169,7 @@ class Links:
 
 
 def _url(peer: Peer, steps: Sequence[str]) -> URL:
-    if not all(_STEP.fullmatch(step) for step in steps):
-        raise NotFound(f"peer {peer.name!r} can have no such resource or row")
+    check_steps(peer, steps)
     if peer.not_after <= datetime.now(UTC):
         raise Unavailable(
             f"our certificate for peer {peer.name!r} has expired",

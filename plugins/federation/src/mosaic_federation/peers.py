@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -19,6 +21,7 @@ Readers = Literal["admins", "everyone"]
 FAILURES = 3  # in a row open the breaker: the peer is left alone for a while
 _LONGEST_PAUSE = 600.0  # seconds
 _TRIAL = 20.0  # seconds that a first dial after a pause has; longer than any dial takes
+_STEP = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _A_MINUTE = timedelta(minutes=1)
 
 _sql = load_queries("mosaic_federation", "peers.sql")
@@ -73,6 +76,12 @@ class Peer:
     def readable_by(self, user: User) -> bool:
         """Whether ``user`` may read through it."""
         return user.admin or self.readers == "everyone"
+
+
+def check_steps(peer: Peer, steps: Sequence[str]) -> None:
+    """Raise :class:`NotFound` for a step of a path that no gateway can have."""
+    if not all(_STEP.fullmatch(step) for step in steps):
+        raise NotFound(f"peer {peer.name!r} can have no such resource or row")
 
 
 def key_place(peer_id: UUID) -> str:

@@ -77,7 +77,7 @@ DELETE FROM federation_peer_answers WHERE peer_id = $1 AND (path = $2 OR starts_
 DELETE FROM federation_peer_answers WHERE answered_at < now() - make_interval(secs => $1)
 
 -- name: peer_remove
-UPDATE federation_peers SET state = 'removed', sealed_key = NULL, next_key = NULL, removed_at = now()
+UPDATE federation_peers SET state = 'removed', sealed_key = NULL, sealed_next_key = NULL, removed_at = now()
 WHERE name = $1 AND state <> 'removed' RETURNING id
 
 -- name: joins

@@ -33,7 +33,7 @@ def mosaic_sealed_columns() -> Iterable[SealedColumn]:
     """Our keys towards peers, and the listener's."""
     return (
         SealedColumn("federation_peers", "sealed_key", "id", "federation_peers/{id}/key"),
-        SealedColumn("federation_peers", "next_key", "id", "federation_peers/{id}/key"),
+        SealedColumn("federation_peers", "sealed_next_key", "id", "federation_peers/{id}/key"),
         SealedColumn("federation_joins", "sealed_key", "id", "federation_peers/{id}/key"),
         SealedColumn("federation_peer_answers", "sealed_body", "key", "federation_peer_answers/{key}/body"),
         SealedColumn(

@@ -8,7 +8,7 @@ CREATE INDEX federation_certificates_grant ON federation_certificates (grant_id)
 
 -- This gateway as the one that is shared with.
 ALTER TABLE federation_peers
-    ADD COLUMN next_key         bytea,                       -- place: federation_peers/<id>/key; of a renewal under way
+    ADD COLUMN sealed_next_key  bytea,                       -- place: federation_peers/<id>/key; of a renewal under way
     ADD COLUMN renewed_at       timestamptz,
     ADD COLUMN renewal_failures integer NOT NULL DEFAULT 0,  -- in a row
     ADD COLUMN renewal_failure  text,                        -- why the last of them failed

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from mosaic_federation.peers import Peer
+from mosaic_federation.peers import Peer, check_steps
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import Host
@@ -24,11 +24,17 @@ _LARGEST = 8  # of one peer's bytes, the part that one answer may take is 1 / th
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a peer. Who of our users asks does not matter: whoever may, is shown the same."""
+    """What is asked of a peer. Who of our users asks does not matter: whoever may, is shown the same.
+
+    Raises :class:`NotFound` for a step that no gateway can have.
+    """
 
     peer: Peer
     steps: Sequence[str]
     params: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        check_steps(self.peer, self.steps)
 
     @property
     def path(self) -> str:
