@@ -1,4 +1,4 @@
-"""What plugins are told of grants and peers. The change is made already: nothing here can undo or fail it."""
+"""What the gate and plugins are told of grants and peers. The change is made already: nothing here can undo it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from uuid import UUID
 
 from mosaic_federation.grant_records import Grant, grant_queries
+from mosaic_federation.standings import forget_standing
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import GrantChange, GrantNotice, PeerNotice
 
@@ -16,6 +17,7 @@ _sql = grant_queries()
 
 async def tell_changed(host: Host, grant: Grant, change: GrantChange) -> None:
     """Tell of a grant as it is after ``change``, and of its peer if that has enrolled or was shut out by it."""
+    forget_standing(host, grant.id)
     notice = GrantNotice(grant.id, grant.subject_id, grant.peer_name, change, grant.version, grant.expires_at)
     await host.notify("mosaic_grant_changed", grant=notice)
     peer = PeerNotice(grant.peer_name, grant.peer_gateway, grant.id, grant.subject_id, grant.serial)

@@ -151,6 +151,10 @@ class Standings:
                 self._forget("")
             await asyncio.sleep(_AGAIN)
 
+    def forget(self, grant_id: UUID) -> None:
+        """It was changed here: its news would come a moment later."""
+        self._forget(str(grant_id))
+
     def _forget(self, grant_id: str) -> None:
         self._news += 1
         if grant_id:
@@ -182,3 +186,10 @@ async def standing_of(host: Host, grant_id: UUID, *, afresh: bool = False) -> St
     standings = _open[host.database]
     kept = None if afresh else standings.kept(grant_id)
     return kept or await standings.read(grant_id)
+
+
+def forget_standing(host: Host, grant_id: UUID) -> None:
+    """Have the next request in this process read the grant anew; the others hear of it from the table."""
+    standings = _open.get(host.database)
+    if standings is not None:
+        standings.forget(grant_id)
