@@ -12,7 +12,6 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -25,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from mosaic_hookspecs.errors import Fault
+from mosaic_hookspecs.models import Model
 
 #: No grant is made to last longer.
 LONGEST = timedelta(days=3650)
@@ -93,14 +93,11 @@ Moment = Annotated[  # strictly, it would not be read from text
 ]
 
 
-class Scope(BaseModel):
+class Scope(Model):
     """A narrowing of what the subject user sees. What is not named here is not shared."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
         strict=True,
-        use_attribute_docstrings=True,
         json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema"},
     )
 

@@ -11,12 +11,12 @@ import click
 
 from mosaic_gateway.cli.shell import Shell
 from mosaic_hookspecs.errors import NotFound
-from mosaic_hookspecs.types import User
 
 if TYPE_CHECKING:
     from mosaic_gateway.boot import Gateway
     from mosaic_gateway.identity import Identities
     from mosaic_gateway.transfer import Format, Report
+    from mosaic_hookspecs.types import User
 
 
 @click.group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -18,7 +17,8 @@ from mosaic_gateway.cli.shell import Shell, printable
 from mosaic_hookspecs.errors import MosaicError
 
 if TYPE_CHECKING:
-    from mosaic_gateway.health import Checked, Diagnosis
+    from mosaic_gateway.health import Checked
+    from mosaic_gateway.health.report import Diagnosis
 
 T = TypeVar("T")
 
@@ -62,10 +62,10 @@ def doctor(shell: Shell, as_json: bool, fix: bool, yes: bool, watch: float | Non
         log_to_stderr("debug")
     stopped = _until_interrupted()
     while True:
-        diagnosis, checked = _examined(shell)
+        diagnosis, checked = _examined(shell, as_json=as_json)
         if fix and any(each.finding.fix for each in checked):
             _mend(checked, ask=not yes)
-            diagnosis, _ = _examined(shell)
+            diagnosis, _ = _examined(shell, as_json=as_json)
         _print(diagnosis, as_json=as_json, watching=watch is not None)
         if watch is None:
             _leave(_EXIT[diagnosis.status])
@@ -94,9 +94,11 @@ def _leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _examined(shell: Shell) -> tuple[Diagnosis, Sequence[Checked]]:
-    """A configuration that cannot be used is a finding, too."""
-    from mosaic_gateway.health import diagnosis, examine, unusable
+def _examined(shell: Shell, *, as_json: bool) -> tuple[Diagnosis, Sequence[Checked]]:
+    """A configuration that cannot be used is a finding, too; and so is a probe that blocks, which ends it all."""
+    from mosaic_gateway.health.doctor import diagnosis, examine, unusable
+    from mosaic_gateway.health.probes import HOST, PROBE_TIMEOUT, Checked, blocks
+    from mosaic_gateway.plugins import guarded
 
     start = time.perf_counter()
     try:
@@ -104,12 +106,21 @@ def _examined(shell: Shell) -> tuple[Diagnosis, Sequence[Checked]]:
     except MosaicError as error:
         checked: Sequence[Checked] = unusable(error)
         return diagnosis(None, checked, time.perf_counter() - start), checked
-    checked = run_bounded(examine(composition))
+
+    def stuck(what: str) -> None:  # in a thread of its own: nothing else runs any more
+        found = [Checked(HOST, "probes", blocks(what), PROBE_TIMEOUT)]
+        _print(diagnosis(composition, found, time.perf_counter() - start), as_json=as_json, watching=False)
+        _leave(_EXIT["red"])
+
+    with guarded(stuck, PROBE_TIMEOUT):
+        checked = run_bounded(examine(composition))
     return diagnosis(composition, checked, time.perf_counter() - start), checked
 
 
 def run_bounded(work: Coroutine[Any, Any, T]) -> T:
     """Like ``asyncio.run``, which would wait at the end for a probe that ignores its cancellation."""
+    import asyncio
+
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(work)
@@ -125,6 +136,8 @@ def run_bounded(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _mend(checked: Sequence[Checked], *, ask: bool) -> None:
+    import asyncio
+
     for each in checked:
         fix = each.finding.fix
         if fix is None:

@@ -11,11 +11,10 @@ import click
 
 from mosaic_gateway.cli.shell import Shell, printable
 from mosaic_hookspecs.errors import Invalid
-from mosaic_hookspecs.types import STANDARD_COLUMNS
 
 if TYPE_CHECKING:
     from mosaic_gateway.boot import Gateway
-    from mosaic_gateway.sources import Merged, Report
+    from mosaic_hookspecs.sources import Merged, Report
     from mosaic_hookspecs.types import User
 
 _FIRST = ("source", "resource", "id")
@@ -100,6 +99,8 @@ async def _user(gateway: Gateway, name: str | None) -> User:
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where a row is from, its id, and what it has of its own; of several resources, what the first has."""
+    from mosaic_hookspecs.types import STANDARD_COLUMNS
+
     own = [name for name in (rows[0] if rows else ()) if name not in (*STANDARD_COLUMNS, *_FIRST, "rank")]
     return [*_FIRST, *own][:_WIDEST]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mosaic_hookspecs.errors import ConfigError
-from mosaic_hookspecs.protocols import Host
 
 if TYPE_CHECKING:
     from mosaic_gateway.boot import Gateway
     from mosaic_gateway.compose import Composition
     from mosaic_gateway.config import Source
+    from mosaic_hookspecs.protocols import Host
 
 T = TypeVar("T")
 _WIDEST = 200  # characters of a cell; --json has all
@@ -47,6 +46,8 @@ class Shell:
 
     def gateway(self, work: Callable[[Gateway], Awaitable[T]]) -> T:
         """Open the gateway's database and lifespans, await ``work(gateway)``, close again."""
+        import asyncio
+
         from mosaic_gateway.boot import open_gateway
 
         async def main() -> T:
@@ -132,7 +133,9 @@ def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*map(_name, columns), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(_name(column), overflow="fold")  # an id that is cut is of no use
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     console = Console(markup=False, highlight=False)

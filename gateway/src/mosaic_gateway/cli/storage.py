@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -93,6 +92,8 @@ def migrate_tier(
         change.check()
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
         raise Malformed("nobody is here to confirm", remedy="add --yes, or --dry-run to see the plan only")
+    import asyncio
+
     asyncio.run(_migrate(shell, stored, change, location, dry_run=dry_run, yes=yes, as_json=as_json))
     if not dry_run:
         _change_config(change, write=write_config, ask=not yes and not as_json)
@@ -124,7 +125,7 @@ def _refuse_open(file: Path) -> None:
 
 
 def _tier(name: str) -> Tier:
-    from mosaic_gateway.compose import find_tier
+    from mosaic_gateway.bound import find_tier
 
     tier, faults = find_tier(name)
     if tier is None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mosaic_hookspecs.errors import ConfigError
 
 # Dynaconf imports Flask and Jinja, if they are there, for what is not used here: a third of a second of each command.
@@ -39,6 +37,21 @@ def _not_run(_value: str, **_context: object) -> str:
     raise DynaconfFormatError("a config is data")
 
 
+class _BadYaml(ValueError):
+    """Says what and, with a colon before each, the line and column where."""
+
+
+def _read_yaml(text: str) -> object:
+    import yaml  # noqa: PLC0415  # few configs are YAML, and each command reads one
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise _BadYaml(f"{where}: {getattr(error, 'problem', None) or 'is not valid YAML'}") from None
+
+
 # A config is data, and dynaconf has no switch for that: it would run a dynaconf_hooks.py beside it, and templates
 # after @jinja that may import any module (`this.load_file`).
 dynaconf.base.execute_module_hooks = lambda *_args, **_kwargs: None
@@ -49,11 +62,12 @@ _PREFIX = "MOSAIC"
 _PARSE: dict[str, Callable[[str], object]] = {
     ".json": json.loads,
     ".toml": tomllib.loads,
-    ".yaml": yaml.safe_load,
-    ".yml": yaml.safe_load,
+    ".yaml": _read_yaml,
+    ".yml": _read_yaml,
 }
-# Variables that are no settings: MOSAIC_CONFIG names the file itself, MOSAIC_SEALING_KEYS holds keys.
-_VARIABLES = {"config", "sealing_keys"}
+# Variables that are no settings: MOSAIC_CONFIG names the file itself, MOSAIC_SEALING_KEYS holds keys, and
+# MOSAIC_TOKEN the API token of a command that is a client.
+_VARIABLES = {"config", "sealing_keys", "token"}
 _NOT_SETTINGS = {*_VARIABLES, "$schema"}  # the last is for editors
 _UNCOMPUTABLE = (DynaconfParseError, DynaconfFormatError, OSError, ValueError)
 _MOST_VALUES = 10_000  # a few lines of YAML can stand for billions
@@ -171,12 +185,8 @@ def _parsed(path: Path) -> object:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: {error.msg}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{where}: {getattr(error, 'problem', None) or 'is not valid YAML'}"
-        ) from None
+    except _BadYaml as error:
+        raise ConfigError(f"{path}{error}") from None
     except (RecursionError, ValueError):
         raise ConfigError(f"{path}: is nested too deeply, or has a number of thousands of digits") from None
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     SecretStr,
     StringConstraints,
 )
+
+from mosaic_hookspecs.models import Model
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -40,11 +42,7 @@ def _not_everyone(network: IPvAnyNetwork) -> IPvAnyNetwork:
 Proxies = Annotated[IPvAnyNetwork, AfterValidator(_not_everyone)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class PublicListener(_Table):
+class PublicListener(Model):
     """The listener for users, scripts and enrolling peers. Put a TLS-terminating proxy before it."""
 
     host: str = "127.0.0.1"
@@ -56,13 +54,13 @@ class PublicListener(_Table):
     believed, so that limits count clients and not the proxy."""
 
 
-class Listen(_Table):
+class Listen(Model):
     """Sockets of the host itself; plugins bring their own."""
 
     public: PublicListener = PublicListener()
 
 
-class Limits(_Table):
+class Limits(Model):
     """Bounds on what one client may ask for."""
 
     body_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
@@ -71,6 +69,9 @@ class Limits(_Table):
     """Most open connections per listener and worker."""
     requests: Annotated[int, Field(ge=1)] = 512
     """Most requests under way per listener and worker; more are answered 503 with Retry-After."""
+    unsent_bytes: Annotated[int, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
+    """Most bytes, per worker, of answers that clients have not read yet, a quarter of them of one peer's certificate;
+    further requests are answered 503 with Retry-After."""
     lag_seconds: Annotated[float, Field(gt=0)] = 1.0
     """How late a worker may come to its work before further requests are answered 503, seconds."""
     source_seconds: Annotated[float, Field(gt=0, le=10)] = 2.0
@@ -79,7 +80,7 @@ class Limits(_Table):
     """How long running requests may take after SIGTERM, seconds."""
 
 
-class Serving(_Table):
+class Serving(Model):
     """How requests are served."""
 
     fast: bool = True
@@ -87,7 +88,34 @@ class Serving(_Table):
     Nothing but the speed depends on it: turn it off to tell whether a fault is there or elsewhere."""
 
 
-class Storage(_Table):
+_LAST_PORT = 65535
+_BOUND = re.compile(r"(\d[\d.]+|\[[0-9a-f:]+\]):([1-9]\d{0,4})")
+
+
+def _nearby(text: str) -> str:
+    found = _BOUND.fullmatch(text)
+    if not found or int(found[2]) > _LAST_PORT:
+        raise ValueError("expected an address and a port, such as 127.0.0.1:9464 or [::1]:9464")
+    address = ip_address(found[1].strip("[]"))
+    if address.is_unspecified or not address.is_private:
+        raise ValueError("figures are for this machine or a private network: name one address of those")
+    return text
+
+
+class Metrics(Model):
+    """Figures for Prometheus, at `/metrics` on an address of its own, without a token: let nobody else reach it."""
+
+    bind: Annotated[str, AfterValidator(_nearby)] | None = None
+    """Address and port, such as `127.0.0.1:9464`: of this machine, or of a private network; default: no figures."""
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port."""
+        host, _, port = (self.bind or "").rpartition(":")
+        return (host.strip("[]"), int(port)) if self.bind else None
+
+
+class Storage(Model):
     """Where Postgres is. What is not set comes from the tier."""
 
     type: str | None = None
@@ -102,7 +130,7 @@ class Storage(_Table):
     """Most connections to Postgres, per process."""
 
 
-class Queue(_Table):
+class Queue(Model):
     """Where the queue is. What is not set comes from the tier."""
 
     type: str | None = None
@@ -120,7 +148,7 @@ Language = Literal[
 ]  # fmt: skip  # what every Postgres from 15 on has
 
 
-class Search(_Table):
+class Search(Model):
     """How text is searched unless a request says otherwise."""
 
     language: Language = "english"
@@ -128,7 +156,7 @@ class Search(_Table):
     For another than `english`, `mosaic index language` makes a search as quick."""
 
 
-class Config(_Table):
+class Config(Model):
     """The whole configuration of a gateway."""
 
     tier: str
@@ -149,9 +177,10 @@ class Config(_Table):
     listen: Listen = Listen()
     limits: Limits = Limits()
     serving: Serving = Serving()
-    plugins: dict[str, dict[str, Any]] = {}
+    metrics: Metrics = Metrics()
+    plugins: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """One table for each plugin to load, in this order; the tier's own plugins are loaded first."""
 
 
-class NoSettings(_Table):
+class NoSettings(Model):
     """The table of a plugin without settings: empty."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, create_model
 
 from mosaic_gateway.config.model import Config
+from mosaic_hookspecs.models import descriptions
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -23,7 +24,7 @@ def config_schema(tiers: Sequence[str], plugins: Mapping[str, type[BaseModel]]) 
     properties = schema["properties"]
     properties["plugins"] = {
         "$ref": "#/$defs/Plugins",
-        "description": Config.model_fields["plugins"].description,
+        "description": descriptions(Config)["plugins"],
     }
     properties["tier"]["enum"] = list(tiers)
     properties["$schema"] = {"type": "string", "description": "Where this schema is, for editors."}

@@ -1,20 +1,17 @@
-"""Probes: what is asked, how it is bounded, and what the boot and the doctor make of the answers."""
+"""Probes: what is asked, how it is bounded, and what the boot makes of the answers.
+
+What the doctor makes of them is in ``health.doctor`` and ``health.report``, which only the doctor imports.
+"""
 
 from mosaic_gateway.health.database import pool_probe
 from mosaic_gateway.health.detector import detect, refuse_red
-from mosaic_gateway.health.doctor import diagnosis, examine, unusable
 from mosaic_gateway.health.probes import HOST, Checked, run_probes
-from mosaic_gateway.health.report import Diagnosis
 
 __all__ = [
     "HOST",
     "Checked",
-    "Diagnosis",
     "detect",
-    "diagnosis",
-    "examine",
     "pool_probe",
     "refuse_red",
     "run_probes",
-    "unusable",
 ]

@@ -39,7 +39,16 @@ async def examine(composition: Composition) -> list[Checked]:
         _with_storage(composition, others),
         run_probes([*_own(own), *standalone]),
     )
-    return [Checked(HOST, "configuration", fine, 0.0), *alone, *in_storage]
+    return [Checked(HOST, "configuration", fine, 0.0), *_retired(composition), *alone, *in_storage]
+
+
+def _retired(composition: Composition) -> list[Checked]:
+    """Hooks and arguments that a coming release drops, and whose plugin uses them."""
+    return [
+        Checked(plugin.name, "compatibility", Finding("yellow", words, f"upgrade {plugin.distribution}"), 0.0)
+        for plugin in composition.registry.plugins
+        for words in plugin.warnings
+    ]
 
 
 def unusable(error: MosaicError) -> list[Checked]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from mosaic_gateway.compose import Owned
+from mosaic_gateway.plugins import Steps, guarded
 from mosaic_hookspecs.errors import MosaicError
 from mosaic_hookspecs.redaction import redact
 from mosaic_hookspecs.types import Finding
@@ -33,7 +34,8 @@ class Checked:
 
 async def run_probes(probes: Sequence[Owned], *, within: float = PROBE_TIMEOUT) -> list[Checked]:
     """What each found, in the order given. Takes no longer than ``within`` seconds, whatever they do."""
-    return list(await asyncio.gather(*(_run(each, within) for each in probes)))
+    with guarded(lambda what: _logger.error("%s", blocks(what).detail), within):
+        return list(await asyncio.gather(*(_run(each, within) for each in probes)))
 
 
 async def _run(owned: Owned, within: float) -> Checked:
@@ -50,9 +52,13 @@ async def _run(owned: Owned, within: float) -> Checked:
     return Checked(owned.plugin, owned.probe.name, finding, time.perf_counter() - start)
 
 
+async def _asked(owned: Owned) -> object:
+    return await owned.probe.check()
+
+
 async def _checked(owned: Owned) -> Finding:
     try:
-        finding: object = await owned.probe.check()
+        finding: object = await Steps(f"plugin {owned.plugin!r}: probe {owned.probe.name!r}", _asked(owned))
     except MosaicError as error:
         return Finding("red", error.detail, error.remedy)
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
@@ -63,6 +69,15 @@ async def _checked(owned: Owned) -> Finding:
     if isinstance(finding, Finding):
         return finding
     return Finding("red", f"the probe itself failed (it returned {type(finding).__name__})", _report(owned))
+
+
+def blocks(what: str) -> Finding:
+    """The finding on a probe that keeps everything else from running, and so from being bounded."""
+    return Finding(
+        "red",
+        f"{what} blocks: it did not give way within {PROBE_TIMEOUT:g} s",
+        "report it to the plugin's author: a check awaits, or leaves what blocks to a thread (asyncio.to_thread)",
+    )
 
 
 def _report(owned: Owned) -> str:

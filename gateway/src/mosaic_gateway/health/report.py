@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mosaic_gateway.health.probes import Checked
+from mosaic_hookspecs.models import Model
 
 Status = Literal["green", "yellow", "red"]
 _ORDER: tuple[Status, ...] = ("green", "yellow", "red")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Entry(_Part):
+class Entry(Model):
     """One finding."""
 
     probe: str
@@ -36,7 +33,7 @@ class Entry(_Part):
     """How long it took."""
 
 
-class PluginState(_Part):
+class PluginState(Model):
     """One plugin of the config."""
 
     name: str
@@ -46,7 +43,7 @@ class PluginState(_Part):
     """`loaded`: a plugin that does not load makes the finding `configuration` red instead."""
 
 
-class Diagnosis(_Part):
+class Diagnosis(Model):
     """A gateway's health at one moment."""
 
     status: Status

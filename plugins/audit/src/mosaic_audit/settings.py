@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mosaic_hookspecs.models import Model
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """How often the log is signed, and how long it is kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     checkpoint_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60
     """A checkpoint is signed this often, seconds, if there are new rows."""

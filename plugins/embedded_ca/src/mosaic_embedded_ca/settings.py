@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mosaic_hookspecs.models import Model
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """How the embedded authority signs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     organisation: Annotated[str, Field(min_length=1, max_length=64)] = "Mosaic Gateway"
     """Organisation name in the root certificate."""

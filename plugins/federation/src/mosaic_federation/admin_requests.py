@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from quart import request
 
 from mosaic_federation.grant_limits import GrantLimits
 from mosaic_federation.peers import Readers
 from mosaic_hookspecs.errors import Fault, Invalid, Malformed, PreconditionFailed, TooLarge
+from mosaic_hookspecs.models import Model
 
 LARGEST_BODY = 1024 * 1024  # bytes; a scope may withhold 10,000 rows
 
@@ -28,10 +29,10 @@ Reason = Annotated[str, Field(max_length=500, pattern=_PRINTABLE)]
 B = TypeVar("B", bound="Body")
 
 
-class Body(BaseModel):
+class Body(Model):
     """A body that holds what it may hold and nothing more."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(strict=True)
 
 
 class NewGrant(Body):

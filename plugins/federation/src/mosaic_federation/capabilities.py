@@ -25,7 +25,7 @@ _Number = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Said(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer release may say more
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")  # a newer release may say more
 
 
 class Protocol(_Said):

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from mosaic_hookspecs.errors import Fault, Invalid
+from mosaic_hookspecs.models import Model
 
 PerMinute = Annotated[int, Field(ge=1, le=6_000_000)]
 Concurrency = Annotated[int, Field(ge=1, le=1000)]
 
 
-class GrantLimits(BaseModel):
+class GrantLimits(Model):
     """A grant's own limits. In a change, what is not given stays as it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(strict=True)
 
     requests_per_minute: PerMinute | None = None
     """None: `plugins.federation.limits.requests_per_grant`."""

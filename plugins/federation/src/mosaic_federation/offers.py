@@ -42,7 +42,7 @@ Word = Annotated[  # harmless on a terminal
 class FromPeer(BaseModel):
     """Something that another gateway has said."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer release may say more
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")  # a newer release may say more
 
 
 A = TypeVar("A", bound=FromPeer)

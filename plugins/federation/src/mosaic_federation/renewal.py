@@ -32,7 +32,9 @@ _sql = load_queries("mosaic_federation", "renewal.sql")
 class _Wanted(BaseModel):
     """The body of a renewal."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)  # a newer release may say more
+    model_config = ConfigDict(
+        frozen=True, defer_build=True, extra="ignore", strict=True
+    )  # a newer release may say more
 
     csr: Annotated[str, Field(max_length=8192)]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from yarl import URL
+from pydantic import Field, StringConstraints, model_validator
 
 from mosaic_federation.grant_limits import Concurrency, PerMinute
+from mosaic_hookspecs.models import Model
 from mosaic_hookspecs.types import ListenerLimits
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 DEFAULT_ARC = "1.3.6.1.4.1.99999"
 ARC = r"^[12](\.(0|[1-9]\d{0,9})){3,20}$"  # a dotted OID
@@ -16,10 +19,8 @@ ARC = r"^[12](\.(0|[1-9]\d{0,9})){3,20}$"  # a dotted OID
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised, not bound
 
 
-class ListenLimits(BaseModel):
+class ListenLimits(Model):
     """What peers may cost each worker. They send small requests without a body, over few connections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     header_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024
     """Largest request line and headers, bytes; more are answered 431."""
@@ -61,10 +62,8 @@ class ListenLimits(BaseModel):
         )
 
 
-class Listen(BaseModel):
+class Listen(Model):
     """The socket for peers; it asks for their certificate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address to bind."""
@@ -77,10 +76,8 @@ class Listen(BaseModel):
     limits: ListenLimits = ListenLimits()
 
 
-class PeerLimits(BaseModel):
+class PeerLimits(Model):
     """How much peers may ask. Rates are counted by the tier's limiter: in Valkey for all processes together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     requests_per_grant: PerMinute = 6_000
     """Requests a minute with one grant, as many of them at once as `concurrency` allows. A grant may have a rate of
@@ -95,6 +92,9 @@ class PeerLimits(BaseModel):
     concurrency: Concurrency = 8
     """Requests of one peer that are answered at once, in each process. A grant may have places of its own
     (`mosaic federation grant update --concurrency`)."""
+    searches: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Searches of one peer that are answered at once, in each process, with whatever grants: they cost the database
+    more than lists. Others wait, and are refused, like requests over `concurrency`."""
     waiting: Annotated[int, Field(ge=0, le=10_000)] = 32
     """Further requests of one peer that wait until one is answered, in each process; more are answered 429."""
     patience: Annotated[float, Field(ge=0, le=60)] = 2.0
@@ -103,10 +103,8 @@ class PeerLimits(BaseModel):
     """What to do while the limiter cannot be reached: refuse peers (503), or count in each process alone."""
 
 
-class Reading(BaseModel):
+class Reading(Model):
     """How this gateway reads from its peers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     cache_seconds: Annotated[float, Field(ge=0, le=60)] = 1.0
     """How long a peer's answer serves the same question again, seconds: as long may rows be shown after the peer has
@@ -119,10 +117,8 @@ class Reading(BaseModel):
     """Questions to one peer at once, in each process; 32 more wait."""
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """How peers reach this gateway."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     listen: Listen = Listen()
     """The listener for peers, apart from the public one."""
@@ -147,13 +143,15 @@ class Settings(BaseModel):
             raise ValueError(
                 "advertise: needed because listen.host is every address: say which one peers dial"
             )
-        if not self.url.port:
+        if not (self.url.port if self.advertise else self.listen.port):
             raise ValueError("advertise: expected a port from 1 to 65535")
         return self
 
     @property
     def url(self) -> URL:
         """Where peers reach the listener."""
+        from yarl import URL  # noqa: PLC0415  # most commands need none, and it takes as long as asyncio
+
         if self.advertise is not None:
             return URL(f"https://{self.advertise}")
         return URL.build(scheme="https", host=self.listen.host, port=self.listen.port)

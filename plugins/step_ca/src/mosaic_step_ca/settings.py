@@ -6,18 +6,19 @@ from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
-from yarl import URL
+
+from mosaic_hookspecs.models import Model
 
 
 def plain_https(value: str) -> str:
     """The address without a slash behind it. Raises ValueError for what is more, or less."""
+    from yarl import URL  # noqa: PLC0415  # most commands need none, and it takes as long as asyncio
+
     url = URL(value)
     if url.scheme != "https" or not url.host or url.user or url.path not in ("", "/") or url.query_string:
         raise ValueError("expected https://HOST:PORT and nothing behind it")
@@ -32,10 +33,8 @@ Fingerprint = Annotated[
 ]
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """Where the step-ca is and whom it must be; `mosaic federation ca init` prints both."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     url: Address | None = None
     """Where it answers, `https://HOST:PORT`; the host is one of its DNS names."""

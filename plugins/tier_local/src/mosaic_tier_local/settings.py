@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from mosaic_hookspecs.models import Model
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """Settings of the local tier."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     run_as: str | None = None
-    """OS user that Postgres runs as when the gateway is root; else ``mosaic``, ``postgres`` or ``nobody``."""
+    """OS user that Postgres runs as when the gateway is root; else `mosaic`, `postgres` or `nobody`."""

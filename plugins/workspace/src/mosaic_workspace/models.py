@@ -15,6 +15,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        defer_build=True,
         extra="forbid",
         json_schema_extra={"examples": [{"title": "Order oats", "tags": ["kitchen"]}]},
     )
@@ -35,6 +36,7 @@ class Note(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        defer_build=True,
         extra="forbid",
         json_schema_extra={"examples": [{"title": "Oats", "body": "Steep overnight."}]},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -48,6 +47,8 @@ def tail(line: CommandLine, /, limit: int, follow: bool, as_json: bool, **wanted
 
 async def _follow(host: Host, wanted: Filter, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """Does not return."""
+    import asyncio
+
     from mosaic_audit.log import Following, shown
 
     following = Following(host.database, wanted, rows[-1]["at"] if rows else datetime.now(UTC))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -161,6 +160,8 @@ def _verify_file(path: Path, key_given: str | None, kept: AuditCheckpoint | None
         if number:
             click.echo(f"the file is a part: it tells nothing of rows {which} checkpoint {number}", err=True)
     own = key or exported.key
+    import asyncio
+
     return asyncio.run(verify(exported, own, _genuine(kept, own)))
 
 

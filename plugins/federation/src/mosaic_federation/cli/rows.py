@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mosaic_federation.cli.shared import json_option, run, terminal
-from mosaic_hookspecs.types import STANDARD_COLUMNS
 
 if TYPE_CHECKING:
     from mosaic_federation.reading.reader import Read
@@ -116,6 +115,8 @@ def get_row(peer_name: str, resource: str, row_id: str, fresh: bool, as_json: bo
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
     """What all rows have, the id and their own fields."""
+    from mosaic_hookspecs.types import STANDARD_COLUMNS
+
     shared = [key for key in rows[0] if all(key in row for row in rows)] if rows else []
     return [key for key in shared if key == "id" or key not in STANDARD_COLUMNS][:_WIDEST]
 

@@ -22,13 +22,13 @@ _NOT_BY_LINK = {"offer", "enroll"}  # asked before there was a certificate
 
 
 class _Known(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
     known: Annotated[int, Field(ge=1, lt=2**63)] | None = None
 
 
 class _Wanted(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
     since: AwareDatetime
     after: Place | None = None

@@ -18,7 +18,7 @@ Place = Annotated[str, StringConstraints(pattern=r"^[0-9T:.+-]{20,40}/[0-9]{1,9}
 
 
 class _Said(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")  # a newer release may say more
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")  # a newer release may say more
 
 
 class Head(_Said):
