@@ -14,8 +14,17 @@ from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_gateway.health import HOST, Checked, detect, pool_probe, refuse_red, run_probes
 from mosaic_gateway.host import GatewayHost
 from mosaic_gateway.identity import Identities
-from mosaic_gateway.plugins import each
-from mosaic_gateway.resources import ResourceRows, Searching, build_wall, index_job, prepare_search, read_role
+from mosaic_gateway.metrics.own import watch_gateway
+from mosaic_gateway.plugins import kept_up
+from mosaic_gateway.resources import (
+    ResourceRows,
+    Searching,
+    build_wall,
+    discover,
+    index_job,
+    prepare_search,
+    read_role,
+)
 from mosaic_gateway.sealing import ENVIRONMENT, KEY_FILE, Keyring, create_keys
 from mosaic_gateway.sources import Fanout
 from mosaic_hookspecs.errors import ConfigError
@@ -133,7 +142,9 @@ async def open_storage(composition: Composition, *, serving: bool) -> AsyncItera
         connection = await connect(location)
         try:
             await migrate(connection, composition.migrations, vector=vector)
-            await build_wall(connection, composition.host.resources)
+            host = composition.host
+            host.resources = await discover(connection, composition.resources, composition.discoveries)
+            await build_wall(connection, host.resources)
         finally:
             await connection.close(timeout=5)
         yield location
@@ -171,10 +182,15 @@ async def open_gateway(composition: Composition, *, serving: bool) -> AsyncItera
         rows = ResourceRows(pool, host.resources, keyring.cursor_keys, peers, searching)
         host.database, host.sealer, host.rows, host.identity = pool, keyring, rows, identities
         for service in composition.services:
-            await stack.enter_async_context(service.open())
-        for _plugin, lifespan in each(composition.registry, "mosaic_lifespan", host_for=composition.view):
-            await stack.enter_async_context(lifespan)
+            await stack.enter_async_context(
+                kept_up(f"service {service.name!r}", service.name, service.open())
+            )
+        for plugin, lifespan in composition.lifespans:
+            await stack.enter_async_context(kept_up(f"plugin {plugin!r}: its lifespan", plugin, lifespan))
         probes = [Owned(HOST, pool_probe(pool, location)), *composition.probes]
         gateway = Gateway(composition, location, pool, keyring, identities, rows, searching, probes)
+        host.sources = lambda: gateway.sources
+        pools = (pool,) if peers is None else (pool, peers)
+        watch_gateway(host.metrics, pools, version=gateway.version, tier=composition.tier.name)
         refuse_red(await gateway.checked())
         yield gateway

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mosaic_gateway.config import Config, Source, bind, tier_faults, tier_name
+from mosaic_gateway.bound import bind_all, invalid
+from mosaic_gateway.config import Config, Source
 from mosaic_gateway.host import GatewayHost, PluginHost
-from mosaic_gateway.plugins import Registry, each_item, installed, load
+from mosaic_gateway.plugins import (
+    CHOSEN,
+    Registry,
+    each,
+    each_item,
+    refuse_lacking,
+    watched,
+)
 from mosaic_hookspecs.errors import ConfigError, Fault
 from mosaic_hookspecs.protocols import (
     Cache,
     CertificateAuthority,
+    Discovery,
     Embedder,
     Limiter,
     PeerPolicy,
@@ -21,7 +31,7 @@ from mosaic_hookspecs.protocols import (
     Storage,
 )
 from mosaic_hookspecs.sources import Sources
-from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, SealedColumn, Tier
+from mosaic_hookspecs.types import Job, Listener, MigrationSet, Mount, Probe, Resource, SealedColumn, Tier
 from mosaic_migrations import CORE
 
 T = TypeVar("T")
@@ -48,6 +58,7 @@ class Composition:
     cache: Cache
     limiter: Limiter
     migrations: Sequence[MigrationSet]
+    resources: Sequence[Resource]  # that plugins know beforehand; others are found in the database
     probes: Sequence[Owned]
     sealed_columns: Sequence[SealedColumn]
 
@@ -59,25 +70,36 @@ class Composition:
     def listeners(self) -> Sequence[Listener]:
         """Sockets to serve, "public" first. Only for serving: a command need not import what serves."""
         config = self.config.listen.public
-        public = Listener("public", config.host, config.port)
-        offered = each_item(self.registry, "mosaic_listeners", host_for=self.view)
-        return _unique("listener", [("gateway", public), *offered], lambda x: x.name)
+        own = [Listener("public", config.host, config.port)]
+        if bound := self.config.metrics.address:
+            own.append(Listener("metrics", *bound, http2=False))
+        offered = [*(("gateway", each) for each in own), *self._items("mosaic_listeners")]
+        return _unique("listener", offered, lambda x: x.name)
 
     @cached_property
     def mounts(self) -> Sequence[Mount]:
         """Blueprints of plugins. Raises :class:`ConfigError` for one on an unknown listener."""
-        mounts = list(each_item(self.registry, "mosaic_routes", host_for=self.view))
-        names = {listener.name for listener in self.listeners}
+        mounts = self._items("mosaic_routes")
+        names = [listener.name for listener in self.listeners]
         for plugin, mount in mounts:
             if mount.listener not in names:
-                raise ConfigError(f"plugin {plugin!r} mounts routes on unknown listener {mount.listener!r}")
+                raise ConfigError(
+                    f"plugin {plugin!r} mounts routes on unknown listener {mount.listener!r}; "
+                    f"there are: {', '.join(names)}",
+                    remedy=f"add the plugin that offers it to the config, or take {plugin!r} out",
+                )
         return [mount for _, mount in mounts]
+
+    @cached_property
+    def discoveries(self) -> Sequence[tuple[str, Discovery]]:
+        """What finds resources once the database is open, with whose it is."""
+        return self._items("mosaic_discoveries")
 
     @cached_property
     def sources(self) -> Sequence[Sources]:
         """Places with rows beside the gateway's own. Only once the lifespans are up."""
         local: tuple[str, Any] = ("gateway", None)
-        offered = [local, *each_item(self.registry, "mosaic_sources", host_for=self.view)]
+        offered = [local, *self._items("mosaic_sources")]
         return _unique("kind of source", offered, lambda each: each.kind if each else "local")[1:]
 
     @property
@@ -88,7 +110,15 @@ class Composition:
     @cached_property
     def jobs(self) -> Sequence[Job]:
         """Background work of plugins. Only once the lifespans are up."""
-        return _unique("job", each_item(self.registry, "mosaic_jobs", host_for=self.view), lambda j: j.name)
+        return _unique("job", self._items("mosaic_jobs"), lambda j: j.name)
+
+    @property
+    def lifespans(self) -> Sequence[tuple[str, AbstractAsyncContextManager[None]]]:
+        """What plugins keep running, in the order of the config: new ones each time."""
+        return watched(lambda: each(self.registry, "mosaic_lifespan", host_for=self.view))
+
+    def _items(self, hook: str) -> list[tuple[str, Any]]:
+        return watched(lambda: each_item(self.registry, hook, host_for=self.view))
 
 
 @dataclass(frozen=True)
@@ -104,14 +134,22 @@ class Stored:
 
 def compose_storage(source: Source) -> Stored:
     """Bind and load, and compose this much. Raises :class:`ConfigError`."""
-    config, registry, tier = _bind_all(source)
-    host = GatewayHost.for_config(config, tier, registry, source.path.parent)
-    return Stored(config, registry, tier, _storage(host, registry), _migrations(host, registry))
+
+    def work() -> Stored:
+        config, registry, tier = bind_all(source)
+        host = GatewayHost.for_config(config, tier, registry, source.path.parent)
+        return Stored(config, registry, tier, _storage(host, registry), _migrations(host, registry))
+
+    return watched(work)
 
 
 def compose(source: Source) -> Composition:
     """Bind, load and compose. Raises one :class:`ConfigError` that lists every fault found."""
-    config, registry, tier = _bind_all(source)
+    return watched(lambda: _compose(source))
+
+
+def _compose(source: Source) -> Composition:
+    config, registry, tier = bind_all(source)
     host = GatewayHost.for_config(config, tier, registry, source.path.parent)
     errors: list[ConfigError] = []
 
@@ -156,43 +194,10 @@ def compose(source: Source) -> Composition:
         cache=cache,
         limiter=limiter,
         migrations=migrations,
+        resources=host.resources,
         probes=probes,
         sealed_columns=sealed,
     )
-
-
-def _bind_all(source: Source) -> tuple[Config, Registry, Tier]:
-    """Bind the host's part and every plugin's table, so that all faults come in one message."""
-    config, faults = bind(Config, source.data)
-    tables = source.data.get("plugins")
-    tables = {k: v for k, v in tables.items() if isinstance(v, dict)} if isinstance(tables, dict) else {}
-    tier = None
-    if isinstance(name := source.data.get("tier"), str):
-        tier, more = find_tier(tier_name(name))
-        faults += more
-    if tier:
-        needed = (f"tier_{tier.name}", *tier.needs)
-        tables = {plugin: tables.get(plugin, {}) for plugin in needed} | tables
-        faults += tier_faults(config, tier) if config else []
-    registry, more = load(tables)
-    if config is None or tier is None or faults or more:
-        raise _invalid(source, [*faults, *more])
-    data_dir = (source.path.parent / config.data_dir.expanduser()).resolve()
-    return config.model_copy(update={"tier": tier.name, "data_dir": data_dir}), registry, tier
-
-
-def find_tier(name: str) -> tuple[Tier | None, list[Fault]]:
-    """The tier that the plugin ``tier_<name>`` declares: it says which plugins come with it."""
-    own = f"tier_{name}"
-    points = installed()
-    if own not in points:
-        known = sorted(point.removeprefix("tier_") for point in points if point.startswith("tier_"))
-        return None, [Fault("tier", f"no installed plugin offers {name!r}; known: {', '.join(known)}")]
-    registry, faults = load({own: {}})
-    tiers = [tier for _, tier in each_item(registry, "mosaic_tiers") if tier.name == name]
-    if not tiers and not faults:
-        return None, [Fault("tier", f"plugin {own!r} offers no tier {name!r}")]
-    return (tiers[0], []) if tiers else (None, faults)
 
 
 def _storage(host: GatewayHost, registry: Registry) -> Storage:
@@ -244,30 +249,34 @@ def _probes(offers: list[tuple[str, Probe]]) -> list[Owned]:
     return [Owned(plugin, probe) for plugin, probe in offers]
 
 
-def _invalid(source: Source, faults: Iterable[Fault]) -> ConfigError:
-    return ConfigError(
-        f"{source.path}: the configuration is not valid", faults=faults, remedy="mend the keys above"
-    )
-
-
 def _raise_all(source: Source, errors: Sequence[ConfigError]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise _invalid(
+        raise invalid(
             source, [Fault("", f"{e.detail} ({e.remedy})" if e.remedy else e.detail) for e in errors]
         )
 
 
 def _pick(what: str, name: str, offers: Iterable[tuple[str, T]], key: Callable[[T], str]) -> T:
+    offers = list(offers)
     found = [(plugin, offer) for plugin, offer in offers if key(offer) == name]
-    if len(found) != 1:
+    if len(found) > 1:
         plugins = ", ".join(plugin for plugin, _ in found)
-        detail = (
-            f"plugins {plugins} all offer {what} {name!r}" if found else f"no plugin offers {what} {name!r}"
+        raise ConfigError(
+            f"plugins {plugins} all offer {what} {name!r}",
+            remedy="name exactly one such plugin in the config",
         )
-        raise ConfigError(detail, remedy="name exactly one such plugin in the config")
-    return found[0][1]
+    if not found:
+        there = ", ".join(repr(key(offer)) for _, offer in offers)
+        raise ConfigError(
+            f"no plugin offers {what} {name!r}" + (f"; offered: {there}" if there else ""),
+            remedy=f"add a plugin that does to the config, or choose another {what}",
+        )
+    plugin, offer = found[0]
+    if what in CHOSEN:
+        refuse_lacking(plugin, f"{what} {name!r}", offer, CHOSEN[what])
+    return offer
 
 
 def _unique(what: str, offers: Iterable[tuple[str, T]], key: Callable[[T], str]) -> list[T]:

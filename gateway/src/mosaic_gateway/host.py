@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
 
 from mosaic_gateway.config import queue_target, storage_target
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_gateway.plugins import Registry, broadcast, consult
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import (
@@ -27,6 +29,7 @@ from mosaic_hookspecs.protocols import (
     Sealer,
     ServedListener,
 )
+from mosaic_hookspecs.sources import Everywhere
 from mosaic_hookspecs.types import (
     AuditEvent,
     PeerRequest,
@@ -70,7 +73,9 @@ class GatewayHost:
     database: Database | None = None
     sealer: Sealer | None = None
     rows: Rows | None = None
+    sources: Callable[[], Everywhere] | None = None  # asks plugins for theirs, so not before it is needed
     identity: Identity | None = None
+    metrics: Counts = field(default_factory=Counts)
     listeners: dict[str, ServedListener] = field(default_factory=dict)  # while they are served
 
     @classmethod
@@ -109,13 +114,17 @@ class _AllSinks:
             await sink.record(event)
 
 
+class _Lacking(ConfigError, AttributeError):
+    """The host has no such thing; ``hasattr`` still works."""
+
+
 class PluginHost(Host):
     """Implements :class:`mosaic_hookspecs.protocols.Host`: public services, and this plugin's own settings."""
 
     def __init__(self, host: GatewayHost, plugin: str) -> None:
-        self._host = host
-        self._plugin = plugin
+        _BEHIND[self] = host, plugin
         self.gateway_name = host.gateway_name
+        self.metrics = host.metrics
         self.tier = host.tier
         self.data_dir = host.data_dir
         self.public_url = host.public_url
@@ -124,55 +133,65 @@ class PluginHost(Host):
 
     @property
     def database(self) -> Database:  # type: ignore[override]  # read-only on purpose
-        return _up(self._host.database, "database")
+        return _up(_gateway(self).database, "database")
 
     @property
     def sealer(self) -> Sealer:  # type: ignore[override]
-        return _up(self._host.sealer, "sealer")
+        return _up(_gateway(self).sealer, "sealer")
 
     @property
     def rows(self) -> Rows:  # type: ignore[override]
-        return _up(self._host.rows, "rows")
+        return _up(_gateway(self).rows, "rows")
+
+    @property
+    def sources(self) -> Everywhere:  # type: ignore[override]
+        return _up(_gateway(self).sources, "sources")()
 
     @property
     def identity(self) -> Identity:  # type: ignore[override]
-        return _up(self._host.identity, "identity")
+        return _up(_gateway(self).identity, "identity")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say it in words, also to a plugin that asks a host of today for what one of tomorrow has."""
+        raise _Lacking(
+            f"plugin {_BEHIND[self][1]!r} asked for host.{name}, which this gateway does not have",
+            remedy="upgrade mosaic-gateway if the plugin was built for a newer one; else report it to its author",
+        )
 
     def settings(self, model: type[S]) -> S:
         """The calling plugin's own settings."""
-        settings = self._host.settings.get(self._plugin)
+        host, plugin = _BEHIND[self]
+        settings = host.settings.get(plugin)
         if not isinstance(settings, model):
-            raise ConfigError(
-                f"plugin {self._plugin!r} asked for settings of type {model.__name__}, not its own"
-            )
+            raise ConfigError(f"plugin {plugin!r} asked for settings of type {model.__name__}, not its own")
         return settings
 
     def authority(self) -> CertificateAuthority:
         """The configured authority."""
-        if not self._host.authorities:
+        if not _gateway(self).authorities:
             raise ConfigError(
                 "no certificate authority is configured", remedy="add plugins.embedded_ca to the config"
             )
-        return self._host.authorities[0]
+        return _gateway(self).authorities[0]
 
     def queue(self) -> Queue:
-        return _up(self._host.queue, "queue()")
+        return _up(_gateway(self).queue, "queue()")
 
     def cache(self) -> Cache:
-        return _up(self._host.cache, "cache()")
+        return _up(_gateway(self).cache, "cache()")
 
     def limiter(self) -> Limiter:
-        return _up(self._host.limiter, "limiter()")
+        return _up(_gateway(self).limiter, "limiter()")
 
     def audit(self) -> AuditSink:
         """All sinks as one."""
-        if not self._host.sinks:
+        if not _gateway(self).sinks:
             raise ConfigError("no audit sink is configured", remedy="add plugins.audit to the config")
-        return _AllSinks(tuple(self._host.sinks))
+        return _AllSinks(tuple(_gateway(self).sinks))
 
     def audit_log(self) -> AuditLog:
         """The first sink that can be read back."""
-        for sink in self._host.sinks:
+        for sink in _gateway(self).sinks:
             if isinstance(sink, AuditLog):
                 return sink
         raise ConfigError(
@@ -181,16 +200,25 @@ class PluginHost(Host):
 
     def listener(self, name: str) -> ServedListener | None:
         """While this process serves it."""
-        return self._host.listeners.get(name)
+        return _gateway(self).listeners.get(name)
 
     async def consult(self, request: PeerRequest, *, patience: float) -> Verdict:
         """What the policies of all plugins say."""
-        return await consult(self._host.policies, request, patience=patience)
+        return await consult(_gateway(self).policies, request, patience=patience)
 
     async def notify(self, hook: str, **facts: object) -> None:
         """Tell all plugins that implement ``hook``."""
-        host, registry = self._host, self._host.registry
+        host = _gateway(self)
+        registry = host.registry
         if registry is not None:
             await broadcast(
                 registry, hook, host_for=lambda name: PluginHost(host, name), patience=_PATIENCE, **facts
             )
+
+
+#: What is behind each host, out of reach of its attributes: other plugins' settings, for one.
+_BEHIND: WeakKeyDictionary[PluginHost, tuple[GatewayHost, str]] = WeakKeyDictionary()
+
+
+def _gateway(host: PluginHost) -> GatewayHost:
+    return _BEHIND[host][0]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from mosaic_gateway.bound import find_tier
 from mosaic_gateway.cli.tier_change import TierChange
-from mosaic_gateway.compose import find_tier
 from mosaic_gateway.config import read_config
 
 URL = "postgresql://mosaic@db.example.org/mosaic"

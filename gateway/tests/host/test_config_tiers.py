@@ -11,8 +11,9 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner, Result
 
+from mosaic_gateway.bound import find_tier
 from mosaic_gateway.cli.main import mosaic
-from mosaic_gateway.compose import Composition, compose, find_tier
+from mosaic_gateway.compose import Composition, compose
 from mosaic_gateway.config import Config, bind, queue_target, read_config, storage_target
 from mosaic_gateway.config.model import Storage
 from mosaic_hookspecs import hookimpl

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mosaic_gateway.bound import find_tier
 from mosaic_gateway.cli.tier_change import TierChange
-from mosaic_gateway.compose import find_tier
 from mosaic_gateway.config import read_config
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import Tier

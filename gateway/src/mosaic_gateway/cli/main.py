@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 import warnings
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +16,7 @@ import click
 
 from mosaic_gateway.cli.logs import redact_last_resort
 from mosaic_gateway.cli.shell import Shell, printable_lines
-from mosaic_hookspecs.errors import MosaicError
+from mosaic_hookspecs.errors import ConfigError, MosaicError
 from mosaic_hookspecs.redaction import redact
 
 _OWN = {
@@ -32,6 +33,7 @@ _OWN = {
     "storage": "mosaic_gateway.cli.storage:storage",
     "completion": "mosaic_gateway.cli.completion:completion",
 }
+_ALIASES = {"plugin": "plugins"}
 _INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 _COLOUR = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: where there is a terminal
 
@@ -45,26 +47,61 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command; a group with what other plugins add to it, such as ``federation.ca``."""
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         offers = _plugin_commands()
-        target = _OWN.get(cmd_name) or offers.get(cmd_name)
-        if target is None or "." in cmd_name:
+        own = _OWN.get(cmd_name)
+        targets = (own,) if own else offers.get(cmd_name)
+        if targets is None or "." in cmd_name:
             return None
-        command = _imported(target)
+        command = _imported(cmd_name, targets)
         if isinstance(command, click.Group):
             for name, further in offers.items():
                 if name.startswith(f"{cmd_name}."):
-                    command.add_command(_imported(further), name.removeprefix(f"{cmd_name}."))
+                    command.add_command(_imported(name, further), name.removeprefix(f"{cmd_name}."))
         return command
 
 
-def _imported(target: str) -> click.Command:
-    module, attribute = target.split(":")
-    command: click.Command = getattr(importlib.import_module(module), attribute)
+def _imported(name: str, targets: tuple[str, ...]) -> click.Command:
+    """The command; where a plugin's cannot be had, one that says so: all others are of use without it."""
+    if len(targets) > 1:
+        return _absent(name, f"it is offered more than once: {', '.join(targets)}")
+    module, attribute = targets[0].split(":")
+    try:
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        if name in _OWN:
+            raise
+        return _absent(name, f"{module} does not load ({type(error).__name__}: {error})")
     return command
 
 
-def _plugin_commands() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group="mosaic.commands")}
+def _absent(name: str, why: str) -> click.Command:
+    def refuse(**_: object) -> NoReturn:
+        raise ConfigError(
+            f"the command {name.replace('.', ' ')!r} of a plugin cannot be used: {why}",
+            remedy="upgrade, reinstall or uninstall the plugin",
+        )
+
+    anything = click.Argument(["anything"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True}
+    help_ = f"Cannot be used: {_safe(why)}"
+    return click.Command(
+        name,
+        callback=refuse,
+        params=[anything],
+        short_help=help_,
+        context_settings=settings,
+        add_help_option=False,
+    )
+
+
+@cache
+def _plugin_commands() -> dict[str, tuple[str, ...]]:
+    points = sorted(entry_points(group="mosaic.commands"))
+    return {
+        name: tuple(dict.fromkeys(p.value for p in points if p.name == name))
+        for name in {p.name for p in points}
+    }
 
 
 @click.group(

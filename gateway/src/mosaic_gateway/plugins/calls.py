@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from inspect import iscoroutine
 from typing import Any
 
+from mosaic_gateway.plugins.answers import checked
 from mosaic_gateway.plugins.loader import Registry
+from mosaic_gateway.plugins.watch import doing
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.protocols import PeerPolicy
 from mosaic_hookspecs.types import PeerRequest, Verdict
@@ -25,38 +28,66 @@ _NOT_ASKED = Verdict.deny(
 
 def each(
     registry: Registry, hook: str, *, host_for: Callable[[str], Any] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """Yield (plugin name, answer) in the order of the config, leaving out those that answer None.
+) -> list[tuple[str, Any]]:
+    """Return (plugin name, answer) in the order of the config, leaving out those that answer None.
 
-    ``host_for`` gives each plugin its own view of the host. Raises :class:`ConfigError` naming the plugin
-    and the hook when one raises.
+    ``host_for`` gives each plugin its own view of the host. Raises :class:`ConfigError` naming the plugin and the
+    hook when one raises, or, within :func:`~mosaic_gateway.plugins.watch.watched`, does not come back.
     """
+    return list(_answers(registry, hook, host_for, lambda _plugin, answer: answer))
+
+
+def each_item(
+    registry: Registry, hook: str, *, host_for: Callable[[str], Any] | None = None
+) -> list[tuple[str, Any]]:
+    """Return (plugin name, item) over hooks that answer with an iterable.
+
+    Raises :class:`ConfigError` as :func:`each` does, and for an item that is not what the hook is for.
+    """
+
+    def items(plugin: str, answer: Any) -> list[Any]:
+        return [checked(plugin, hook, item) for item in answer]  # a generator runs here
+
+    return [(plugin, item) for plugin, found in _answers(registry, hook, host_for, items) for item in found]
+
+
+def _answers(
+    registry: Registry,
+    hook: str,
+    host_for: Callable[[str], Any] | None,
+    read: Callable[[str, Any], Any],
+) -> Iterator[tuple[str, Any]]:
     impls = {impl.plugin_name: impl for impl in getattr(registry.manager.hook, hook).get_hookimpls()}
     for plugin in registry.plugins:
         if plugin.name not in impls:
             continue
         impl = impls[plugin.name]
-        args = [host_for(plugin.name)] if host_for and "host" in impl.argnames else []
+        doing(f"plugin {plugin.name!r}: {hook}")
         try:
-            value = impl.function(*args)
-        except ConfigError:
-            raise
-        except Exception as error:
+            args = [host_for(plugin.name)] if host_for and "host" in impl.argnames else []
+            answer = impl.function(*args)
+            if iscoroutine(answer):
+                answer.close()
+                raise TypeError("it is async, and a hook registers: use a plain function")
+            value = None if answer is None else read(plugin.name, answer)
+        except ConfigError as error:
+            raise _named(plugin.name, error) from error
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"plugin {plugin.name!r}: {hook} raised {type(error).__name__}: {error}",
                 remedy="report it to the plugin's author, or take the plugin out of the config",
             ) from error
+        finally:
+            doing("")
         if value is not None:
             yield plugin.name, value
 
 
-def each_item(
-    registry: Registry, hook: str, *, host_for: Callable[[str], Any] | None = None
-) -> Iterator[tuple[str, Any]]:
-    """Yield (plugin name, item) over hooks that answer with an iterable."""
-    for name, items in each(registry, hook, host_for=host_for):
-        for item in items:
-            yield name, item
+def _named(plugin: str, error: ConfigError) -> ConfigError:
+    """The error of a plugin, which need not have said whose it is."""
+    if plugin in str(error):
+        return error
+    return ConfigError(f"plugin {plugin!r}: {error.detail}", remedy=error.remedy, faults=error.faults)
 
 
 async def consult(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +14,8 @@ import pluggy
 from pydantic import BaseModel
 
 from mosaic_gateway.config import NoSettings, bind
+from mosaic_gateway.plugins.metadata import HOOKSPECS, Offer, installed
+from mosaic_gateway.plugins.watch import doing, watched
 from mosaic_hookspecs import PROJECT, specs
 from mosaic_hookspecs.errors import ConfigError, Fault
 
@@ -27,6 +29,7 @@ class Loaded:
     version: str
     module: ModuleType
     settings: BaseModel | None
+    warnings: Sequence[str] = ()  # hooks and arguments it uses that a coming release drops
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,13 @@ class Registry:
     plugins: Sequence[Loaded]
 
 
-def installed() -> dict[str, EntryPoint]:
-    """Entry points of group ``mosaic`` by plugin name. Metadata only: nothing is imported."""
-    return {point.name: point for point in entry_points(group=PROJECT)}
-
-
 def settings_models() -> dict[str, type[BaseModel]]:
     """The settings model of every installed plugin. Imports them all: only for who asks for all.
 
     Raises :class:`ConfigError` for a plugin that does not load.
     """
-    manager, points = _manager(), installed()
-    return {name: _import(manager, points, name)[1] for name in sorted(points)}
+    manager, offers = _manager(), installed()
+    return watched(lambda: {name: _import(manager, offers, name).model for name in sorted(offers)})
 
 
 def load(tables: Mapping[str, Mapping[str, Any]]) -> tuple[Registry, list[Fault]]:
@@ -56,18 +54,33 @@ def load(tables: Mapping[str, Mapping[str, Any]]) -> tuple[Registry, list[Fault]
 
     Returns what could be loaded and every fault found on the way, so that all are reported together.
     """
-    manager, points = _manager(), installed()
+    manager, offers = _manager(), installed()
     plugins: list[Loaded] = []
     faults: list[Fault] = []
-    for name, table in tables.items():
-        try:
-            plugin, found = _load_one(manager, points, name, table)
-        except ConfigError as error:
-            faults.append(Fault(f"plugins.{name}", f"{error.detail}: {error.remedy}"))
-        else:
-            faults += found
-            plugins.append(plugin)
+
+    def load_all() -> None:
+        for name, table in tables.items():
+            try:
+                imported = _import(manager, offers, name)
+            except ConfigError as error:
+                faults.append(Fault(f"plugins.{name}", f"{error.detail}: {error.remedy}"))
+                continue
+            settings, found = bind(imported.model, table, prefix=f"plugins.{name}")
+            faults.extend(found)
+            offer = offers[name]
+            plugins.append(
+                Loaded(name, offer.distribution, offer.version, imported.module, settings, imported.warnings)
+            )
+
+    watched(load_all)
     return Registry(manager, tuple(plugins)), faults
+
+
+@dataclass(frozen=True, slots=True)
+class _Imported:
+    module: ModuleType
+    model: type[BaseModel]
+    warnings: Sequence[str]
 
 
 def _manager() -> pluggy.PluginManager:
@@ -76,37 +89,49 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _load_one(
-    manager: pluggy.PluginManager, points: Mapping[str, EntryPoint], name: str, table: Mapping[str, Any]
-) -> tuple[Loaded, list[Fault]]:
-    module, model = _import(manager, points, name)
-    settings, faults = bind(model, table, prefix=f"plugins.{name}")
-    dist = points[name].dist
-    return (
-        Loaded(name, dist.name if dist else "?", dist.version if dist else "?", module, settings),
-        faults,
-    )
-
-
-def _import(
-    manager: pluggy.PluginManager, points: Mapping[str, EntryPoint], name: str
-) -> tuple[ModuleType, type[BaseModel]]:
-    if name not in points:
-        close = get_close_matches(name, points, n=1)
+def _import(manager: pluggy.PluginManager, offers: Mapping[str, Offer], name: str) -> _Imported:
+    if name not in offers:
+        close = get_close_matches(name, offers, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
             f"plugin {name!r} is not installed{hint}", remedy=f"pip install mosaic-{name.replace('_', '-')}"
         )
+    offers[name].refuse_unfit()
+    doing(f"plugin {name!r}: its import")
     try:
-        module = importlib.import_module(points[name].module)
-        manager.register(module, name)
+        module = importlib.import_module(offers[name].module)
+        with warnings.catch_warnings(record=True) as retired:
+            warnings.simplefilter("always")
+            manager.register(module, name)
         manager.check_pending()
+        doing(f"plugin {name!r}: mosaic_settings")
         model = module.mosaic_settings() if hasattr(module, "mosaic_settings") else None
-    except Exception as error:
+        return _Imported(module, _fit(model), [str(each.message) for each in retired])
+    except (Exception, SystemExit) as error:
         if manager.has_plugin(name):
             manager.unregister(name=name)
         raise ConfigError(
-            f"plugin {name!r} does not load ({type(error).__name__}: {error})",
-            remedy="upgrade or reinstall it, or take it out of the config",
+            f"plugin {name!r} does not load ({type(error).__name__}: {error})", remedy=_remedy(error)
         ) from error
-    return module, model or NoSettings
+    finally:
+        doing("")
+
+
+def _fit(model: Any) -> type[BaseModel]:
+    """The model of a plugin's table. Raises :class:`TypeError` for one that would let mistakes pass."""
+    if model is None:
+        return NoSettings
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError("mosaic_settings returned no pydantic model")
+    if not model.model_config.get("frozen") or model.model_config.get("extra") != "forbid":
+        raise TypeError(f"its settings {model.__name__} are not frozen, or do not forbid unknown keys")
+    return model
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, pluggy.PluginValidationError):  # a hook or an argument that these hooks do not have
+        return (
+            f"it was built for another {HOOKSPECS}: upgrade whichever of the two is older, "
+            "or take it out of the config"
+        )
+    return "upgrade or reinstall it, or take it out of the config"
