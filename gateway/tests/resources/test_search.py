@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from mosaic_gateway.config.model import Language
-from mosaic_gateway.resources import ResourceRows, Searching
+from mosaic_gateway.resources import ResourceRows, Searching, search
 from mosaic_gateway.resources.search_index import language_index
 from mosaic_gateway.resources.search_query import LANGUAGES
 from mosaic_hookspecs.errors import Malformed
@@ -134,3 +134,37 @@ async def test_an_index_finds_the_rows_of_the_viewer_among_all_matches(
     text = "\n".join(row[0] for row in plan)
     index = "things_search_idx" if language == "english" else "things_german_idx"
     assert re.search(rf"Bitmap Index Scan on {index} .*actual rows=1 ", text), text
+
+
+async def test_highlights_look_through_the_beginning_of_a_text_alone(rows, add, ada):
+    """To look through long ones for many prefixes takes seconds a page."""
+    await add(ada, title="far", body=f"{'x ' * 3000}plum")
+    answer = await rows.search(ada, "things", {"q": "plum", "highlight": "true"})
+    [item] = json.loads(answer.body)["items"]
+    assert "\x02" not in item["highlights"]["body"]
+
+
+async def test_a_peer_searches_many_rows_only_in_a_language_that_has_an_index(
+    both, record, pool, add, ada, monkeypatch
+):
+    monkeypatch.setattr(search, "_READ", 2)
+    view, narrow = grant(ada, "title", "body"), grant(ada, "title")
+    await record(view, narrow)
+    german = {"q": "Katze", "lang": "german"}
+    for _ in range(2):
+        await add(ada, title="Katzen")
+    assert (await both.search(view, "things", german)).rows == 2  # few: they are read
+    await add(ada, title="Katzen")
+    with pytest.raises(Malformed) as caught:
+        await both.search(view, "things", german)
+    assert [str(fault) for fault in caught.value.faults] == [
+        "lang: no index of things has the words in german; expected one of english"
+    ]
+    assert (await both.search(ada, "things", german)).rows == 3  # the gateway's own users wait if they like
+    assert (await both.search(narrow, "things", german)).rows == 3  # no index would serve it in any language
+    assert (await both.search(view, "things", {"q": "katzen"})).rows == 3
+    await pool.execute(language_index(both.resource("things"), "german"))
+    assert (await both.search(view, "things", german)).rows == 3
+    with pytest.raises(Malformed, match="lang") as caught:
+        await both.search(view, "things", german | {"lang": "french"})
+    assert caught.value.faults[0].message.endswith("english, german")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mosaic_gateway import database
 from mosaic_gateway.database import connect
 from mosaic_gateway.resources import ResourceRows, visibility
 from mosaic_gateway.resources.peers import AsGrant, PeerRole, as_grant, build_wall, read_role
@@ -457,3 +458,15 @@ async def test_many_starts_at_once_build_one_wall(pool, postgres, resources):
             await connection.close()
 
     assert all(await asyncio.gather(*(start() for _ in range(6))))
+
+
+async def test_a_statement_of_a_peer_is_ended_when_it_takes_too_long(
+    postgres, pool, behind_wall, monkeypatch
+):
+    monkeypatch.setattr(database, "PEER_TIMEOUT", 0.5)
+    async with behind_wall([]) as peers:
+        grant = AsGrant(peers, uuid4())
+        for ask in (grant.fetch, grant.fetchrow):
+            with pytest.raises(Unavailable, match="took longer"):
+                await ask("SELECT pg_sleep(60)")
+        assert (await grant.fetchrow("SELECT 1 AS one"))["one"] == 1

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def print_plan(shell: Shell, plan: Plan, notes: list[str], *, as_json: bool) -> None:
     """What would be moved, and what to know before."""
     rows = [{"table": t.name, "rows": t.rows, "bytes": t.bytes} for t in plan.tables]
+    left = "{0} shows rows of {1}, which stays where it is: bring it to the target before you start there, or take {0} "
+    notes = [*notes, *(f"{left.format(view.name, view.reads)}out of plugins.tables" for view in plan.views)]
     summary = {
         "rows": plan.rows,
         "bytes": plan.bytes,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -115,6 +116,18 @@ class Reads(Protocol):
         ...
 
 
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Say it where Postgres has ended a statement that took too long."""
+    try:
+        yield
+    except asyncpg.QueryCanceledError:
+        raise Unavailable(
+            "the answer took longer to find than a peer's question may",
+            remedy="ask for less at once: fewer words, a smaller limit, no highlights",
+        ) from None
+
+
 class AsGrant:
     """Implements :class:`Reads` behind the wall, for one grant."""
 
@@ -128,12 +141,14 @@ class AsGrant:
         self._grant_id = str(grant_id)
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
-        """All records."""
-        return await self._peers.fetch(as_grant(query, len(args) + 1), *args, self._grant_id)
+        """All records. Raises :class:`Unavailable` if it takes too long."""
+        with _in_time():
+            return await self._peers.fetch(as_grant(query, len(args) + 1), *args, self._grant_id)
 
     async def fetchrow(self, query: str, *args: Any) -> Any | None:
-        """The first record, or None."""
-        return await self._peers.fetchrow(as_grant(query, len(args) + 1), *args, self._grant_id)
+        """The first record, or None. Raises :class:`Unavailable` if it takes too long."""
+        with _in_time():
+            return await self._peers.fetchrow(as_grant(query, len(args) + 1), *args, self._grant_id)
 
 
 @lru_cache(maxsize=2048)

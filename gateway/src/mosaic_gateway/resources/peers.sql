@@ -24,7 +24,7 @@ GRANT SELECT ON mosaic."{table}" TO "{role}"
 
 -- name: tables
 SELECT c.relname::text AS name FROM pg_class c
-WHERE c.relnamespace = to_regnamespace('mosaic') AND c.relkind IN ('r', 'p')
+WHERE c.relnamespace = to_regnamespace('mosaic') AND c.relkind IN ('r', 'p', 'v')
   AND c.relname::text IN (SELECT name || kind FROM unnest($1::text[]) name, unnest('{"",_vectors}'::text[]) kind)
 
 -- name: use_the_index

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
+from mosaic_gateway.resources.peers import Reads
 from mosaic_gateway.resources.table import Table
-from mosaic_hookspecs.errors import Conflict, Fault, Invalid
+from mosaic_hookspecs.errors import Conflict, Fault, Invalid, Unavailable
+
+log = logging.getLogger("mosaic.resources")
 
 
 @contextmanager
@@ -35,6 +41,38 @@ def translated(table: Table) -> Iterator[None]:
         raise Invalid(
             f"The row is not valid for {table.name}.", faults=[Fault(where, f"breaks the rule {rule}")]
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class OfView:
+    """Implements :class:`Reads`. A view shows what others keep, and may take away or close at any time.
+
+    Then it raises :class:`Unavailable`, and the log says why.
+    """
+
+    reads: Reads
+    name: str
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        """All records."""
+        with self._still_there():
+            return await self.reads.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Any | None:
+        """The first record, or None."""
+        with self._still_there():
+            return await self.reads.fetchrow(query, *args)
+
+    @contextmanager
+    def _still_there(self) -> Iterator[None]:
+        try:
+            yield
+        except (asyncpg.SyntaxOrAccessError, asyncpg.FDWError) as error:
+            log.warning("resource %s: %s", self.name, error.args[0])
+            raise Unavailable(
+                f"{self.name} cannot be read at the moment",
+                remedy="tell the gateway's admin: `mosaic gateway doctor` says what has changed",
+            ) from None
 
 
 def not_your_team(table: Table) -> Invalid:

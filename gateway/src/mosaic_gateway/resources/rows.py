@@ -7,11 +7,12 @@ from uuid import UUID
 
 from mosaic_gateway.resources import bulk, explain, read, search, write
 from mosaic_gateway.resources.peers import AsGrant, Reads
+from mosaic_gateway.resources.refusals import OfView
 from mosaic_gateway.resources.search import Searching
 from mosaic_gateway.resources.search_query import Mode
 from mosaic_gateway.resources.table import Table
 from mosaic_gateway.resources.visibility import unknown_resource
-from mosaic_hookspecs.errors import Fault
+from mosaic_hookspecs.errors import Fault, ReadOnly
 from mosaic_hookspecs.protocols import Database
 from mosaic_hookspecs.types import Answer, Explanation, GrantView, Resource, Survey, User, Viewer
 
@@ -21,7 +22,8 @@ Faults = list[Fault]  # named here, for inside the class ``list`` is a method
 class ResourceRows:
     """Implements :class:`mosaic_hookspecs.protocols.Rows`, and the writes that a user may do.
 
-    Every method that takes a resource's name raises :class:`NotFound` for an unknown one.
+    Every method that takes a resource's name raises :class:`NotFound` for an unknown one, and each that writes
+    :class:`ReadOnly` for one that is a view.
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class ResourceRows:
 
     async def list(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return one page: limit, cursor, sort and filters. Raises :class:`Malformed`."""
-        return await read.list_rows(
-            self._for(viewer), self._cursor_keys, self._table(resource), viewer, params
-        )
+        table = self._table(resource)
+        return await read.list_rows(self._for(viewer, table), self._cursor_keys, table, viewer, params)
 
     async def search(self, viewer: Viewer, resource: str, params: Mapping[str, str]) -> Answer:
         """Return the best matches of ``q``, at most ``limit``. Raises :class:`Malformed`."""
-        database, table = self._for(viewer), self._table(resource)
-        return await search.search_rows(database, self._searching, table, viewer, params)
+        table = self._table(resource)
+        return await search.search_rows(self._for(viewer, table), self._searching, table, viewer, params)
 
     async def get(self, viewer: Viewer, resource: str, row_id: str) -> Answer:
         """Return one row. Raises :class:`NotFound`."""
-        return await read.get_row(self._for(viewer), self._table(resource), viewer, row_id)
+        table = self._table(resource)
+        return await read.get_row(self._for(viewer, table), table, viewer, row_id)
 
     async def explain(self, viewer: Viewer, resource: str, row_id: str) -> Explanation:
         """Say why ``viewer`` sees a row or not. For operators: it tells of rows the viewer cannot see."""
@@ -76,7 +78,7 @@ class ResourceRows:
 
     async def create(self, viewer: User, resource: str, body: bytes) -> Answer:
         """Add a row. Raises :class:`Malformed`, :class:`Invalid` and :class:`Conflict`."""
-        return await write.create_row(self._db, self._table(resource), viewer, body)
+        return await write.create_row(self._db, self._written(resource), viewer, body)
 
     async def update(
         self, viewer: User, resource: str, row_id: str, body: bytes, *, if_match: int | None
@@ -85,11 +87,11 @@ class ResourceRows:
 
         Raises :class:`NotFound`, :class:`PreconditionFailed`, and what :meth:`create` raises.
         """
-        return await write.update_row(self._db, self._table(resource), viewer, row_id, body, if_match)
+        return await write.update_row(self._db, self._written(resource), viewer, row_id, body, if_match)
 
     async def delete(self, viewer: User, resource: str, row_id: str, *, if_match: int | None) -> None:
         """Remove a row. Raises :class:`NotFound` and :class:`PreconditionFailed`."""
-        await write.delete_row(self._db, self._table(resource), viewer, row_id, if_match)
+        await write.delete_row(self._db, self._written(resource), viewer, row_id, if_match)
 
     async def store_many(
         self,
@@ -101,20 +103,30 @@ class ResourceRows:
         dry_run: bool,
     ) -> bulk.Stored:
         """Store records all or nothing, idempotent by external id. Raises :class:`Invalid`."""
-        table = self._table(resource)
+        table = self._written(resource)
         return await bulk.store_records(self._db, table, viewer, records, team_id, dry_run=dry_run)
 
     def check(self, resource: str, record: Mapping[str, object]) -> Faults:
         """Return every fault of a record, without storing it."""
-        return bulk.check_record(self._table(resource), record)
+        return bulk.check_record(self._written(resource), record)
 
     def export(self, viewer: Viewer, resource: str) -> AsyncIterator[bytes]:
         """Yield every visible row as one JSON object, oldest first."""
-        return read.export_rows(self._for(viewer), self._table(resource), viewer)
+        table = self._table(resource)
+        return read.export_rows(self._for(viewer, table), table, viewer)
 
-    def _for(self, viewer: Viewer) -> Reads:
+    def _for(self, viewer: Viewer, table: Table) -> Reads:
         """What the viewer is answered through. Raises :class:`Unavailable` where no grant is answered."""
-        return AsGrant(self._peers, viewer.grant_id) if isinstance(viewer, GrantView) else self._db
+        reads = AsGrant(self._peers, viewer.grant_id) if isinstance(viewer, GrantView) else self._db
+        return OfView(reads, table.name) if table.resource.view else reads
+
+    def _written(self, name: str) -> Table:
+        table = self._table(name)
+        if table.resource.view:
+            raise ReadOnly(
+                f"The rows of {name} are only read here.", remedy="change them where they are kept"
+            )
+        return table
 
     def _table(self, name: str) -> Table:
         table = self._tables.get(name)

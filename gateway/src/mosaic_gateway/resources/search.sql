@@ -10,13 +10,36 @@ FROM (
     SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}, r.rank{highlights}) i) AS item
     FROM (
         SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
-        FROM (SELECT {raw}, f.rank FROM ({found}) f JOIN "{table}" r ON r.id = f.id WHERE {visible}) r
+        FROM (SELECT {raw}, f.rank FROM {rows} WHERE {visible}) r
         WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
         ORDER BY r.rank DESC, {order} LIMIT {limit}::bigint
     ) r
     WHERE r.n = 1 OR r.bytes <= {budget}
     ORDER BY r.n
 ) p
+
+-- name: rows_of_table
+({found}) f JOIN "{table}" r ON r.id = f.id
+
+-- name: rows_of_view
+({found}) r CROSS JOIN LATERAL (SELECT r.rank) f
+
+-- name: text_in_view
+-- Each way by itself, whole rows: no condition of a join gets behind the barrier of a view.
+SELECT r.*, ts_rank(r.words, (SELECT query FROM q)) AS rank
+FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {ranked}) r
+ORDER BY rank DESC, {order} LIMIT {ceiling}
+
+-- name: personal_way_in_view
+SELECT r.*, {text_vector} AS words
+FROM "{table}" r WHERE {personal} AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+
+-- name: team_way_in_view
+SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
+    SELECT r.*, {text_vector} AS words FROM "{table}" r
+    WHERE r.team_id = t.team_id AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+    OFFSET 0
+) r
 
 -- name: text
 SELECT {keys}, ts_rank(r.words, (SELECT query FROM q)) AS rank
@@ -64,6 +87,12 @@ FROM (
     SELECT {keys}, row_number() OVER (ORDER BY r.rank DESC, {order}) AS place FROM ({vector}) r
 ) r
 GROUP BY {keys}
+
+-- name: unindexed
+SELECT (SELECT count(*) FROM (SELECT FROM ({ways}) r LIMIT {most} + 1) r) > {most} AS many,
+       ARRAY(SELECT language FROM unnest({known}::text[]) language
+             JOIN pg_index i ON i.indexrelid = to_regclass(format('%I', '{table}_' || language || '_idx'))
+             WHERE i.indisvalid) AS indexed
 
 -- name: personal_way
 SELECT {keys} FROM "{table}" r WHERE {personal} AND {shown}

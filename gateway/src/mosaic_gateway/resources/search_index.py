@@ -13,7 +13,7 @@ from uuid import UUID
 from mosaic_gateway.config.model import Language
 from mosaic_gateway.resources.search import Searching, text_vector, vector_text
 from mosaic_gateway.resources.table import Table
-from mosaic_hookspecs.errors import ConfigError, MosaicError, NotFound
+from mosaic_hookspecs.errors import ConfigError, MosaicError, NotFound, ReadOnly
 from mosaic_hookspecs.protocols import Database, Embedder
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Job, Resource
@@ -142,8 +142,14 @@ async def standing(database: Database, searching: Searching) -> list[Standing]:
 def language_index(resource: Resource, language: Language) -> str:
     """Return the statement that makes searches of a resource in another language than English quick.
 
-    It may take long, and cannot run in a transaction; rows are read and written meanwhile.
+    It may take long, and cannot run in a transaction; rows are read and written meanwhile. Raises :class:`ReadOnly`
+    for a view.
     """
+    if resource.view:
+        raise ReadOnly(
+            f"{resource.name} is a view, and has no index of its own.",
+            remedy="make an index of the table that it shows",
+        )
     table = Table(resource)
     text: str = _sql.language_index.format(
         table=table.name, language=language, text_vector=text_vector(table, language, "")

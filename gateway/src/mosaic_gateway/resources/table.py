@@ -60,10 +60,11 @@ class Table:
         self.resource = resource
         self.name = resource.name
         self.fields = tuple(resource.model.model_fields)
-        self.columns: Mapping[str, Column] = _STANDARD | {
+        fields = {
             name: _field_column(resource, name, schema)
             for name, schema in _field_schemas(resource.model).items()
         }
+        self.columns: Mapping[str, Column] = {name: (_STANDARD | fields)[name] for name in resource.columns}
         self.times = frozenset(n for n in self.fields if self.columns[n].sql_type == "timestamptz")
         self._describe()
 
@@ -127,6 +128,8 @@ def _sql_type(schema: dict[str, Any]) -> str | None:
         return "text[]" if _sql_type(schema.get("items", {})) == "text" else None
     if kind == "string" and "format" in schema:
         return _FORMATS.get(schema["format"], "text")
+    if kind == "number" and schema.get("format") == "decimal":
+        return "numeric"
     return _TYPES.get(str(kind))
 
 

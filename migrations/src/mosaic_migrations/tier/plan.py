@@ -30,10 +30,19 @@ class PlannedTable:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftView:
+    """A view of tables that are others': it has no rows to move, and they stay where they are."""
+
+    name: str
+    reads: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What would be moved, and to which server."""
 
     tables: tuple[PlannedTable, ...]
+    views: tuple[LeftView, ...]
     target_version: str
     encrypted: bool
     unfinished: bool  # an earlier run was interrupted: this one goes on with it
@@ -66,10 +75,13 @@ async def make_plan(route: Route) -> Plan:
             tables = await read_tables(source, LIVE)
             there = bool(await already_there(source, target, tables))
             planned = [PlannedTable(t.name, await _count(source, t.name), t.bytes) for t in tables.values()]
+            views = [LeftView(row["name"], row["reads"]) for row in await source.fetch(sql.views, LIVE)]
             unfinished = bool(await target.fetchval(sql.is_ours, JOB))
     except asyncpg.PostgresError as error:
         raise explained(error) from error
-    return Plan(tuple(planned), about["version_text"], bool(about["encrypted"]), unfinished, there)
+    return Plan(
+        tuple(planned), tuple(views), about["version_text"], bool(about["encrypted"]), unfinished, there
+    )
 
 
 async def _count(source: asyncpg.Connection, name: str) -> int:

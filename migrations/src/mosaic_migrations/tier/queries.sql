@@ -77,6 +77,17 @@ WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'
   AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 ORDER BY c.relname, a.attnum
 
+-- name: views
+-- And what they read that is not moved with them.
+SELECT c.relname::text AS name, string_agg(DISTINCT format('%I.%I', n.nspname, t.relname), ', ') AS reads
+FROM pg_class c
+JOIN pg_rewrite w ON w.ev_class = c.oid
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+JOIN pg_class t ON t.oid = d.refobjid AND t.relnamespace <> c.relnamespace
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'v'
+GROUP BY c.relname ORDER BY c.relname
+
 -- name: digest
 SELECT count(*), coalesce(sum(hash_record_extended(r, 1)), 0), coalesce(sum(hash_record_extended(r, 2)), 0)
 FROM ($rows) AS each

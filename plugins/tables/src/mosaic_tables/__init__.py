@@ -1,0 +1,1 @@
+"""Tables and views that are there already, shared as resources."""
