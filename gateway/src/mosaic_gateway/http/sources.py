@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from quart import Blueprint, Response, g, request
 
 from mosaic_gateway.http.headers import query_params
-from mosaic_gateway.sources import LOCAL, Merged
+from mosaic_gateway.sources import LOCAL
 from mosaic_hookspecs.errors import Fault, Malformed
-from mosaic_hookspecs.sources import Asked
+from mosaic_hookspecs.sources import Asked, Merged
 
 if TYPE_CHECKING:
     from mosaic_gateway.http.services import PublicServices

@@ -13,22 +13,13 @@ from mosaic_gateway.resources.query import DEFAULT_LIMIT, DEFAULT_SORT, MAX_LIMI
 from mosaic_gateway.sources.asking import ask_all
 from mosaic_gateway.sources.merge import Order, Row, State, Stream, fuse, merge, unseen
 from mosaic_gateway.sources.names import LOCAL, Local, Named, choose, no_such
-from mosaic_gateway.sources.report import PASSING, Outcome, Report
+from mosaic_gateway.sources.report import PASSING, Outcome
 from mosaic_hookspecs.errors import Fault, Malformed
-from mosaic_hookspecs.sources import Asked, Sources
+from mosaic_hookspecs.sources import Asked, Merged, Report, Sources
 from mosaic_hookspecs.types import User
 
 States = Mapping[str, State]  # by the source's name; one that is absent was read to its end
 Params = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """Rows of several sources, each with ``source``, and how each source did."""
-
-    items: Sequence[Row]
-    sources: Sequence[Report]
-    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

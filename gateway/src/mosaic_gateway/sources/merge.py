@@ -31,7 +31,12 @@ class Order:
         return (2, value) if isinstance(value, str) else (3, json.dumps(value))
 
     def is_behind(self, row: Row, value: object, row_id: str) -> bool:
-        """Whether the row comes after the place of ``value`` and ``row_id``."""
+        """Whether the row comes after the place of ``value`` and ``row_id``.
+
+        A source that does not show the column was not told to sort by it, and then sorts by id.
+        """
+        if self.column not in row and value is None:
+            return bool(row["id"] > row_id)
         here, there = (self.rank(row.get(self.column)), row["id"]), (self.rank(value), row_id)
         return here < there if self.descending else here > there
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 from mosaic_hookspecs.errors import (
     Forbidden,
@@ -16,21 +15,9 @@ from mosaic_hookspecs.errors import (
     TooMany,
     Unauthenticated,
 )
-from mosaic_hookspecs.sources import SourcePage
+from mosaic_hookspecs.sources import SourcePage, Status
 
 log = logging.getLogger("mosaic.sources")
-
-Status = Literal[
-    "ok",  # it has answered, some seconds ago at most
-    "stale",  # it could not be reached: these are rows of before
-    "timeout",  # it has not answered in time
-    "unavailable",  # it could not be reached, or cannot answer now
-    "limited",  # too many requests
-    "refused",  # it does not let us in any more
-    "absent",  # it shares no such resource
-    "invalid",  # it does not take these parameters
-    "unknown",  # there is no such source, or it is not for this user
-]
 
 #: Asking again with the same cursor may help.
 PASSING = frozenset({"timeout", "unavailable", "limited"})
@@ -41,20 +28,6 @@ _REFUSALS: tuple[tuple[type[MosaicError] | tuple[type[MosaicError], ...], Status
     (TooMany, "limited"),
     ((Malformed, Invalid), "invalid"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One source in an answer."""
-
-    name: str
-    status: Status
-    rows: int = 0  # of this answer
-    latency_ms: float = 0.0
-    age_s: float | None = None  # seconds since its rows left where they live; None: it has none here
-    detail: str = ""
-    remedy: str = ""
-    cursor: str | None = None  # goes on with this source alone, where it failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from mosaic_gateway.http.openapi.shapes import EXAMPLE_ID, TIME_SCHEMA, UUID_SCHEMA, Json
 from mosaic_gateway.resources.query import (
     DEFAULT_LIMIT,
-    DEFAULT_SORT,
     MAX_CHOICES,
     MAX_LIMIT,
+    default_sort,
     operators,
 )
 from mosaic_gateway.resources.search_query import LANGUAGES, MAX_WORDS, Mode
@@ -51,7 +51,7 @@ def list_parameters(resource: Resource, item: Json) -> list[Json]:
     sort = _query(
         "sort",
         "Field to order by, `-` for descending.",
-        {"type": "string", "enum": orders, "default": DEFAULT_SORT},
+        {"type": "string", "enum": orders, "default": default_sort(table)},
     )
     return [_limit(), cursor, sort, *_filters(table, item)]
 

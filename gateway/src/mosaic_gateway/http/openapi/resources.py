@@ -64,12 +64,10 @@ def resource_schemas(resource: Resource) -> Json:
     read = _model_schema(resource, "serialization")
     inner = written.pop("$defs", {}) | read.pop("$defs", {})
     items = _item_properties(resource)
-    writable = {key: _STANDARD[key] for key in _WRITABLE} | written["properties"]
-    without_default = {key: _without_default(schema) for key, schema in writable.items()}
+    bodies = {} if resource.view else _bodies(name, written)
     return {f"{name}.{key}": schema for key, schema in inner.items()} | {
         f"{name}.item": closed_object(items),
-        f"{name}.create": closed_object(writable, written.get("required", [])),
-        f"{name}.update": closed_object(without_default, []),
+        **bodies,
         f"{name}.page": closed_object(
             {
                 "items": {"type": "array", "items": ref("schemas", f"{name}.item")},
@@ -80,15 +78,23 @@ def resource_schemas(resource: Resource) -> Json:
     }
 
 
+def _bodies(name: str, written: Json) -> Json:
+    """What creates and what updates a row."""
+    writable = {key: _STANDARD[key] for key in _WRITABLE} | written["properties"]
+    without_default = {key: _without_default(schema) for key, schema in writable.items()}
+    return {
+        f"{name}.create": closed_object(writable, written.get("required", [])),
+        f"{name}.update": closed_object(without_default, []),
+    }
+
+
 def resource_paths(resource: Resource, modes: tuple[Mode, ...], kinds: Sequence[str]) -> Json:
     """Path items of the generic routes; ``modes``: ways to search it; ``kinds``: of sources beside the gateway."""
-    many = {"get": _list(resource, _item_properties(resource), kinds), "post": _create(resource)}
-    one = {
-        "parameters": [path_id()],
-        "get": _get(resource),
-        "patch": _update(resource),
-        "delete": _delete(resource),
-    }
+    many = {"get": _list(resource, _item_properties(resource), kinds)}
+    one = {"parameters": [path_id()], "get": _get(resource)}
+    if not resource.view:
+        many |= {"post": _create(resource)}
+        one |= {"patch": _update(resource), "delete": _delete(resource)}
     root = f"/v1/{resource.name}"
     search = {f"{root}/search": {"get": _search(resource, modes, kinds)}} if resource.search else {}
     return {root: many, **search, f"{root}/{{id}}": one}
@@ -102,8 +108,8 @@ def _found(resource: Resource, items: Json) -> Json:
 
 
 def _item_properties(resource: Resource) -> Json:
-    properties: Json = _model_schema(resource, "serialization")["properties"]
-    return _STANDARD | properties
+    properties: Json = _STANDARD | _model_schema(resource, "serialization")["properties"]
+    return {name: properties[name] for name in resource.columns}
 
 
 def _operation(resource: Resource, verb: str, summary: str, responses: Json, **more: Any) -> Json:

@@ -11,7 +11,7 @@ from mosaic_gateway.http.openapi.shapes import TOO_LONG, Json, answer, closed_ob
 from mosaic_gateway.http.sources import MOST_SECONDS
 from mosaic_gateway.resources.search_query import Mode
 from mosaic_gateway.sources.names import LONGEST
-from mosaic_gateway.sources.report import Status
+from mosaic_hookspecs.sources import Status
 
 _TEXT: Json = {"type": "string"}
 _MAYBE_TEXT: Json = {"type": ["string", "null"]}

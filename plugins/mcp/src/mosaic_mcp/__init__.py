@@ -1,0 +1,1 @@
+"""Rows as tools for AI agents."""
