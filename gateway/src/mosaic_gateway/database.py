@@ -17,6 +17,7 @@ from mosaic_hookspecs.types import DatabaseLocation
 
 CONNECT_TIMEOUT = 4.5  # seconds; less than a probe has, so that it can say why
 _TIMEOUT = 30.0  # seconds, for a statement
+PEER_TIMEOUT = 5.0  # seconds, for one of a peer: the server itself ends it then
 _UNUSED = 60.0  # seconds after which a connection at hand goes back to the pool
 _SESSION = {"search_path": "mosaic, public", "timezone": "UTC", "application_name": "mosaic"}
 _BROKEN = (
@@ -53,8 +54,11 @@ def _as_unavailable() -> Iterator[None]:
 async def connect(location: DatabaseLocation, *, role: str | None = None, **options: Any) -> Any:
     """One asyncpg connection, with this project's search path and UTC; as ``role``, if that is given.
 
+    Peers are answered as a role, and then no statement takes longer than :data:`PEER_TIMEOUT`.
+
     Raises :class:`Unavailable` that says why there is none, and what to do.
     """
+    as_role = {"role": role, "statement_timeout": str(int(PEER_TIMEOUT * 1000))} if role else {}
     with explained(location):
         return await asyncpg.connect(
             host=location.host,
@@ -63,7 +67,7 @@ async def connect(location: DatabaseLocation, *, role: str | None = None, **opti
             password=location.password,
             database=location.database,
             ssl=location.ssl,
-            server_settings=_SESSION | ({"role": role} if role else {}),
+            server_settings=_SESSION | as_role,
             timeout=CONNECT_TIMEOUT,
             **options,
         )
@@ -162,6 +166,12 @@ class Kept:
         finally:
             self._waiting -= 1
 
+    @property
+    def in_use(self) -> int:
+        """Connections that somebody has."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return int(size - idle - len(self._idle))
+
     async def release(self, connection: Any) -> None:
         """Give it back to the pool; nothing is done if the pool has taken it back by itself."""
         await self._pool.release(connection)
@@ -187,6 +197,11 @@ def _alive(connection: Any) -> bool:
 
 class Pool(Statements):
     """Implements :class:`mosaic_hookspecs.protocols.Database`."""
+
+    @property
+    def in_use(self) -> int:
+        """Connections with a statement under way."""
+        return int(self._target.in_use)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:

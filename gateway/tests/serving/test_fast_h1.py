@@ -117,6 +117,18 @@ async def test_llhttp_refuses_what_h11_lets_pass(served: Any, sent: bytes) -> No
         assert statuses(await ask(sent)) == [400]
 
 
+@pytest.mark.parametrize("fast", [True], indirect=True)
+async def test_a_request_that_no_application_sees_is_in_the_log(
+    served: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mosaic.serving")
+    async with exchange(served, echo) as ask:
+        assert statuses(await ask(b"GET /secret\xff HTTP/1.1\r\nHost: x\r\n\r\n")) == [400]
+    assert "from ('127.0.0.1', " in caplog.text
+    assert "was refused with 400, unread" in caplog.text
+    assert "secret" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("sent", "understood"),
     [

@@ -255,3 +255,40 @@ def test_a_listener_narrows_the_limits_it_names() -> None:
     assert Limits(drain=3).narrowed(ListenerLimits()) == Limits(drain=3)
     narrowed = Limits(max_connections=7).narrowed(ListenerLimits(max_streams=5, keep_alive=1.5))
     assert narrowed == Limits(max_connections=7, max_streams=5, keep_alive=1.5)
+
+
+async def _turned(port: int, tls: ssl.SSLContext, *, served: bool) -> None:
+    """Wait until new requests are served, or not."""
+    async with asyncio.timeout(20):
+        while True:
+            good, writer = await answers(port, tls)
+            if writer is not None:
+                writer.transport.abort()
+            if good is served:
+                return
+
+
+async def test_answers_that_nobody_reads_have_a_budget_and_each_certificate_a_share(
+    served, site, mutual_tls, authority, client_context
+) -> None:
+    """Of 20 MB each; what is left in the buffers of the system does not count."""
+    mine, theirs = (client_context(authority.issue(name)) for name in ("mine", "theirs"))
+    async with served(site.app, mutual_tls, max_unsent=40_000_000) as server:
+
+        async def leave_unread(context: ssl.SSLContext) -> asyncio.StreamWriter:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context, limit=1)
+            writer.write(GET.replace(b"/", b"/big", 1))
+            return writer
+
+        first = await leave_unread(mine)
+        await _turned(server.port, mine, served=False)
+        assert (await answers(server.port, theirs))[0]
+        other = await leave_unread(theirs)
+        await _turned(server.port, client_context(authority.issue("third")), served=False)
+        async with httpx.AsyncClient(verify=mine, base_url=f"https://127.0.0.1:{server.port}") as client:
+            refused = await client.get("/")
+        assert (refused.status_code, "read" in refused.json()["detail"]) == (503, True)
+        assert int(refused.headers["Retry-After"]) >= 1
+        first.transport.abort()
+        other.transport.abort()
+        await _turned(server.port, mine, served=True)

@@ -17,6 +17,7 @@ from mosaic_audit.stored import Stored
 from mosaic_audit.verifying import Report, verify
 from mosaic_audit.writer import Writer
 from mosaic_gateway.database import Pool
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_gateway.sealing import Keyring, create_keys
 from mosaic_hookspecs.audit import AuditCheckpoint
 from mosaic_hookspecs.types import AuditEvent, MigrationSet
@@ -90,7 +91,14 @@ class Log:
 def log(pool: Pool, sealer: Keyring) -> Log:
     settings = Settings()
     return Log(
-        SimpleNamespace(database=pool, sealer=sealer, gateway_name="work", settings=lambda _: settings), pool
+        SimpleNamespace(
+            database=pool,
+            sealer=sealer,
+            gateway_name="work",
+            metrics=Counts(),
+            settings=lambda _: settings,
+        ),
+        pool,
     )
 
 

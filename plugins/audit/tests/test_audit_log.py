@@ -155,3 +155,16 @@ async def test_a_table_that_blocks_is_given_up_in_bounded_time(
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
     await writer.record(event)
     assert all(report.broken_at is None for report in await log.verify())
+
+
+async def test_what_was_given_up_is_not_kept_while_the_table_blocks(
+    pool: Pool, writer: Writer, monkeypatch: pytest.MonkeyPatch, event: AuditEvent
+) -> None:
+    """Else a table that is locked for minutes would fill the memory with events that nobody waits for."""
+    monkeypatch.setattr(mosaic_audit.writer, "PATIENCE", 0.2)
+    monkeypatch.setattr(mosaic_audit.writer, "BATCH", 1)
+    async with pool.transaction() as other:
+        await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
+        await asyncio.gather(*(writer.record(event) for _ in range(50)), return_exceptions=True)
+        assert (len(writer._waiting), len(writer._unanswered)) == (0, 0)
+    await writer.record(event)

@@ -445,6 +445,20 @@ async def test_an_interrupted_end_of_a_month_goes_on(log: Log) -> None:
     assert broken(await log.verify()) == []
 
 
+async def test_one_at_a_time_gives_up_old_months(log: Log) -> None:
+    await aged(log)
+    told: list[str] = []
+
+    async def meanwhile(_: int) -> None:
+        with pytest.raises(Conflict, match="by another process") as caught:
+            await retire(log.host, cutoff())
+        told.append(caught.value.remedy)
+
+    assert len(await retire(log.host, cutoff(), meanwhile)) == 2
+    assert len(told) == 1
+    assert broken(await log.verify()) == []
+
+
 async def test_nothing_is_dropped_under_a_reader_and_writers_go_on(log: Log) -> None:
     writer = await aged(log)
     async with log.pool.transaction() as reader:

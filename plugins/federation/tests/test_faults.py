@@ -63,7 +63,7 @@ async def test_a_clock_that_is_wrong_by_more_than_a_certificate_lasts_shuts_peer
     _, certificate = await world.enrolled()
     assert (await ask(certificate)).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr("mosaic_federation.gate.datetime", clock(fast))
+        patch.setattr("mosaic_federation.reasons.datetime", clock(fast))
         refused = await ask(certificate)
     assert (refused.status_code, (await refused.get_json())["detail"]) == (403, told)
     assert (await ask(certificate)).status_code == 200  # and lets them in when it is right again
@@ -74,5 +74,5 @@ async def test_a_clock_that_is_wrong_by_less_than_a_minute_is_borne(
 ) -> None:
     ask = asker()
     _, certificate = await world.enrolled()
-    monkeypatch.setattr("mosaic_federation.gate.datetime", clock(timedelta(seconds=-55)))
+    monkeypatch.setattr("mosaic_federation.reasons.datetime", clock(timedelta(seconds=-55)))
     assert (await ask(certificate)).status_code == 200

@@ -324,3 +324,46 @@ async def test_refusals_over_a_limit_cannot_fill_the_log_either(world: Any, aske
     assert [answer.status_code for answer in answers] == [200] + [429] * 7
     assert all('"grant";r=0' in answer.headers["RateLimit"] for answer in answers)
     assert [row[2] for row in await world.audit()] == ["ok", "ok"] + ["too-many"] * 3
+
+
+async def test_searches_of_a_peer_take_few_places_and_leave_the_others_to_lists(
+    world: Any, asker: Asker, monkeypatch: Any
+) -> None:
+    ask = asker(concurrency=3, searches=1, waiting=1, patience=30)
+    (_, one), (_, other) = await world.enrolled(), await world.enrolled()  # both of home
+    searching, go = asyncio.Semaphore(0), asyncio.Event()
+    search_rows = world.host.rows.search
+
+    async def slowly(*what: Any) -> Any:
+        searching.release()
+        await go.wait()
+        return await search_rows(*what)
+
+    monkeypatch.setattr(world.gateway.rows, "search", slowly)
+    tasks = [asyncio.create_task(ask(grant, "tasks/search?q=x")) for grant in (one, other, one)]
+    await searching.acquire()
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    refused = await done.pop()
+    assert refused.status_code == 429
+    assert (await refused.get_json())["errors"] == [
+        {"where": "limits.searches", "detail": "1 searches at once"}
+    ]
+    assert searching.locked()  # the second waits
+    assert (await ask(one)).status_code == 200
+    go.set()
+    assert sorted(answer.status_code for answer in await asyncio.gather(*tasks)) == [200, 200, 429]
+
+
+async def test_a_question_that_takes_too_long_is_ended_and_on_record(
+    world: Any, asker: Asker, peers: Any
+) -> None:
+    ask = asker()
+    _, certificate = await world.enrolled()
+    await peers.execute("SET statement_timeout = 50")  # of the one connection that is at hand
+    async with world.pool.transaction() as other:
+        await other.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        answer = await ask(certificate)
+    problem = await answer.get_json()
+    assert (answer.status_code, "took longer" in problem["detail"]) == (503, True)
+    assert answer.headers["Retry-After"] == "5"
+    assert (await world.audit())[-1] == ("list", "tasks", "unavailable")

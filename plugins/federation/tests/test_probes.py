@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,11 +13,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mosaic_federation import probes
 from mosaic_federation.joins import Join, Joins
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.probes import certificate_probes
 from mosaic_federation.server_identity import listener_tls
-from mosaic_hookspecs.types import Finding
+from mosaic_federation.settings import PeerLimits, Settings
+from mosaic_hookspecs.types import Finding, QueueTarget
+from mosaic_valkey.limiter import ValkeyLimiter
+from mosaic_valkey.settings import Settings as ValkeySettings
 
 if TYPE_CHECKING:
     from conftest import World
@@ -112,3 +117,20 @@ async def test_an_enrollment_that_was_cut_short_is_worth_a_word(world: World) ->
     await Joins(world.pool).failed(join)
     finding = (await findings(world))["federation peers"]
     assert (finding.status, "cut short" in finding.detail) == ("yellow", True)
+
+
+@pytest.mark.parametrize(("when", "status"), [("deny", "red"), ("local", "yellow")])
+async def test_a_limiter_that_is_gone_is_seen_with_what_becomes_of_peers(
+    world: World, when: str, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await findings(world))["peer limits"].status == "green"
+    target = QueueTarget("bullmq", "redis://127.0.0.1:1/0")
+    settings = SimpleNamespace(settings=lambda _: ValkeySettings(), queue_target=target, gateway_name="work")
+    world.gateway.limiter = ValkeyLimiter(settings)  # type: ignore[arg-type]
+    world.gateway.settings["federation"] = Settings(
+        limits=PeerLimits.model_validate({"when_unavailable": when})
+    )
+    monkeypatch.setattr(probes, "is_up", lambda _: False)  # as the doctor finds it: not open
+    found = (await findings(world))["peer limits"]
+    assert (found.status, "127.0.0.1:1" in found.detail) == (status, True)
+    assert found.remedy

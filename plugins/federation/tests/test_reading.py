@@ -418,7 +418,7 @@ async def test_one_who_names_many_resources_leaves_room_for_others(away: Away) -
             await go_on.wait()
         return web.json_response({"items": [ROW], "next_cursor": None})
 
-    away.settings(cache_seconds=0, concurrency=10)
+    away.settings(cache_seconds=0, concurrency=20)  # half of them are one user's
     away.stub.answer = slow
     lead = User((await away.world.host.identity.user("ada")).id, "ada")
     fanout = Fanout(away.world.host.rows, [PeerSources(away.world.host)], lambda: [b"k" * 32])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from mosaic_federation.cli import federation
 from mosaic_federation.simulating import Changed, Replayed, simulate
+from mosaic_gateway.cli.shell import Shell
 from mosaic_hookspecs.errors import Invalid, NotFound
 
 
@@ -107,3 +112,47 @@ async def test_what_is_no_scope_and_what_is_no_grant_are_refused(asked: Any) -> 
         await simulate(host, grant_id, {"resources": ["nothing"]}, days=7, progress=lambda _: None)
     with pytest.raises(NotFound):
         await simulate(host, uuid4(), {"resources": ["tasks"]}, days=7, progress=lambda _: None)
+
+
+class Line(Shell):
+    """The real command line, over a gateway that is up already."""
+
+    def __init__(self, host: Any) -> None:
+        super().__init__(None, debug=False)
+        self._host, self._loop = host, asyncio.get_running_loop()
+
+    def run(self, plugin: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            return await work(self._host)
+
+        return asyncio.run_coroutine_threadsafe(main(), self._loop).result(60)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_the_command_says_it_in_tables_or_json_and_exits_with_1_if_something_is_lost(
+    asked: Any, as_json: bool
+) -> None:
+    host, grant_id, withheld = asked
+    same = {"resources": ["tasks", "notes"], "include_personal": True}
+    less = same | {"resources": ["tasks"], "excluded_resources": [f"tasks/{withheld}"]}
+
+    async def run(scope: dict[str, Any]) -> Any:
+        more = ["--json"] if as_json else []
+        command = ["scope", "simulate", str(grant_id), "--scope", "-", *more]
+        return await asyncio.to_thread(
+            CliRunner().invoke, federation, command, input=json.dumps(scope), obj=line
+        )
+
+    line = Line(host)
+    done, nothing = await run(less), await run(same)
+    assert (done.exit_code, nothing.exit_code) == (1, 0), (done.output, nothing.output)
+    if as_json:
+        told = json.loads(done.stdout)
+        assert (told["lost"], json.loads(nothing.stdout)["lost"]) == (3, 0)
+        assert {"resource": "notes", "rows_now": 1, "rows_then": 0, "hidden_columns": []} in told["resources"]
+        assert {each["verb"] for each in told["requests"]} == {"get", "list", "search"}
+    else:
+        lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+        assert "search notes answered refused 1" in lines
+        assert "notes 1 0" in lines
+        assert lines[-1].startswith("3 request(s) since ")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from mosaic_federation import standings
+from mosaic_federation import refusals, standings
+from mosaic_federation.keys import new_key, signing_request
 from mosaic_federation.standings import standing_of
 from mosaic_hookspecs.errors import Unavailable
 
@@ -111,3 +116,66 @@ async def test_news_that_are_none_do_not_end_the_listening(world: Any) -> None:
     await until(lambda: here._hearing)
     await standing_of(world.host, grant_id)
     assert not forgotten()
+
+
+@pytest.fixture
+def looked_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements about grants and certificates that the gate asked."""
+    asked: list[str] = []
+    for method in ("fetchrow", "fetchval"):
+        ask = getattr(world.pool, method)
+
+        async def noting(query: str, *args: Any, ask: Any = ask) -> Any:
+            if "federation_certificates" in query:
+                asked.append(query)
+            return await ask(query, *args)
+
+        monkeypatch.setattr(world.pool, method, noting)
+    return asked
+
+
+async def test_who_is_refused_costs_the_database_nothing_until_something_changes(
+    world: Any, asker: Any, looked_up: list[str]
+) -> None:
+    await kept(world)
+    here, ask = standings._open[world.pool], asker()
+    grant_id, certificate = await world.enrolled()
+    before = here._news
+    change = "UPDATE federation_grants SET status = $2::grant_status, revoked_at = $3 WHERE id = $1"
+    await world.pool.execute(change, grant_id, "revoked", datetime.now(UTC))
+    await until(lambda: here._news > before)
+    refused = await (await ask(certificate)).get_json()
+    looked_up.clear()
+    again = await (await ask(certificate)).get_json()
+    assert (again["detail"], refused["detail"], looked_up) == (*["the grant was revoked"] * 2, [])
+    rows = await world.pool.fetch("SELECT peer FROM federation_audit_log WHERE outcome = 'forbidden'")
+    assert [row["peer"] for row in rows] == ["home", "home"]
+    before = here._news
+    await world.pool.execute(change, grant_id, "active", None)
+    await until(lambda: here._news > before)
+    assert (await ask(certificate)).status_code == 200
+
+
+async def test_a_certificate_of_no_grant_is_looked_up_once_and_never_so_many_are_kept(
+    world: Any, asker: Any, looked_up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(world)
+    monkeypatch.setattr(refusals, "_MOST", 2)
+    issued = [
+        await world.host.authority().issue_client(
+            signing_request(new_key()),
+            grant_id=uuid4(),
+            subject_id=world.ada,
+            oid_arc="1.3.6.1.4.1.99999",
+            not_after=datetime.now(UTC) + timedelta(days=1),
+        )
+        for _ in range(3)
+    ]
+    certificates = [x509.load_pem_x509_certificate(each.chain).public_bytes(Encoding.DER) for each in issued]
+    ask = asker()
+    for certificate in certificates:
+        for cost in (1, 0):
+            looked_up.clear()
+            assert (await ask(certificate)).status_code == 403
+            assert bool(looked_up) == bool(cost)
+    assert len(standings._open[world.pool]._refusals._kept) == 2

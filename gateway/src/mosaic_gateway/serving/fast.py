@@ -229,7 +229,10 @@ class FastH1:
         """Answer one request; return whether another may follow."""
         await self._send(Updated(idle=False))
         self._answer = answer = _Answer(request, self._stopping)
-        if request.refusal:
+        if request.refusal:  # no application sees it, so that this is all there is on record of it
+            log.info(
+                "a request from %s was refused with %d, unread", self._scope.get("client"), request.refusal
+            )
             await self._write(answer.plain(request.refusal))
             return False
         try:

@@ -35,6 +35,7 @@ from mosaic_gateway.serving.limits import Limits
 log = logging.getLogger("mosaic.serving")
 
 _CHUNK = 64 * 1024  # bytes of one read
+_PIECE = 256 * 1024  # bytes of one write
 _CLOSING = 2.0  # seconds that a peer has to agree to the end of a connection
 _RESETS = 100  # streams a client may cancel before half of all it asked for must be wanted
 
@@ -333,11 +334,7 @@ class Connection:
     async def _send(self, event: Event) -> None:
         """Do what the protocol asks: write, note whose turn it is, or end."""
         if isinstance(event, RawData):
-            try:
-                self._writer.write(event.data)
-                await self._writer.drain()
-            except (OSError, RuntimeError):  # gone (uvloop: RuntimeError); the reader notices too
-                pass
+            await self._write(event.data)
         elif isinstance(event, Updated):
             self.idle = self._between_requests = event.idle
             self._deadline = self._loop.time() + self._limits.keep_alive if event.idle else math.inf
@@ -345,6 +342,18 @@ class Connection:
                 self._finish()
         else:
             self._finish()
+
+    async def _write(self, data: bytes) -> None:
+        """In pieces: of one write TLS takes all there is, and nobody could tell how much of it is still here."""
+        one = len(data) <= _PIECE or isinstance(self._protocol, H2)  # its frames come from several tasks
+        whole, size = (data, len(data)) if one else (memoryview(data), _PIECE)
+        try:
+            for start in range(0, len(data), size):
+                self._writer.write(whole[start : start + size])
+                await self._writer.drain()
+                self._moved_at = self._loop.time()
+        except (OSError, RuntimeError):  # gone (uvloop: RuntimeError); the reader notices too
+            pass
 
     def _finish(self) -> None:
         if self._ending:

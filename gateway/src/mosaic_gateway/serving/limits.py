@@ -35,6 +35,9 @@ class Limits:
     """Requests under way, waiting for the database included. More are answered 503."""
     max_lag: float = 1.0
     """How late the event loop may come to its work before further requests are answered 503."""
+    max_unsent: int = 256 * 1024 * 1024
+    """Bytes of large answers that clients have not taken yet, on all listeners. Over it, and for the clients of one
+    certificate over a quarter of it, further requests are answered 503."""
     drain: float = 10.0
     """What a stop leaves to the requests that are being answered."""
 

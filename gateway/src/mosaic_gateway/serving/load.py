@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from mosaic_gateway.serving.limits import Limits
+from mosaic_gateway.serving.metrics import Tally
 from mosaic_hookspecs.errors import Unavailable
 
 _PAUSE = 0.1  # seconds between two looks at the clock
@@ -19,16 +23,27 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_BUSY = json.dumps(
-    {
-        "type": f"urn:mosaic:problem:{Unavailable.code}",
-        "title": Unavailable.title,
-        "status": Unavailable.status,
-        "detail": "More requests are under way than this gateway can answer in time.",
-        "remedy": "try again after the seconds in the Retry-After header",
-        "errors": [],
-    }
-).encode()
+_LARGE = 64 * 1024  # bytes of an answer; smaller ones wait for nobody
+_SHARE = (
+    4  # of the bytes that wait for clients to take them, the part that one certificate's may be is 1 / this
+)
+
+
+def _problem(detail: str) -> bytes:
+    return json.dumps(
+        {
+            "type": f"urn:mosaic:problem:{Unavailable.code}",
+            "title": Unavailable.title,
+            "status": Unavailable.status,
+            "detail": detail,
+            "remedy": "try again after the seconds in the Retry-After header",
+            "errors": [],
+        }
+    ).encode()
+
+
+_BUSY = _problem("More requests are under way than this gateway can answer in time.")
+_UNREAD = _problem("More answers wait to be read by their clients than this gateway can hold.")
 
 
 class Lag:
@@ -44,6 +59,41 @@ class Lag:
             due = loop.time() + _PAUSE
             await asyncio.sleep(_PAUSE)
             self.seconds = loop.time() - due
+
+
+class Unsent:
+    """Bytes of large answers that clients have not taken yet; one for the process.
+
+    Whether an answer will be large is not known before it is there, and then it is on record: what is refused is
+    the next request, first of the certificates that hold the most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.bytes = 0
+        self._most = most
+        self._of: Counter[bytes] = Counter()  # by certificate
+
+    def full_for(self, certificate: bytes | None) -> bool:
+        """Whether a request of this client, None for one without a certificate, is to be refused."""
+        return self.bytes >= self._most or (
+            certificate is not None and self._of[certificate] * _SHARE >= self._most
+        )
+
+    @contextmanager
+    def holding(self, certificate: bytes | None, size: int) -> Iterator[None]:
+        """Count ``size`` bytes for as long as they are on their way."""
+        self._add(certificate, size)
+        try:
+            yield
+        finally:
+            self._add(certificate, -size)
+
+    def _add(self, certificate: bytes | None, size: int) -> None:
+        self.bytes += size
+        if certificate is not None:
+            self._of[certificate] += size
+            if not self._of[certificate]:
+                del self._of[certificate]
 
 
 class Load:
@@ -63,34 +113,58 @@ class Load:
 
 
 class Shedding:
-    """An ASGI application that answers 503 in place of ``app`` while the listener is full.
+    """An ASGI application that answers 503 in place of ``app`` while the listener, or the process, is full.
 
     Paths in ``spared`` are answered all the same: whoever asks whether the process lives would else restart it.
     """
 
-    def __init__(self, app: Any, load: Load, spared: Collection[str] = ()) -> None:
+    def __init__(
+        self, app: Any, load: Load, unsent: Unsent, spared: Collection[str] = (), tally: Tally | None = None
+    ) -> None:
         self._app = app
         self._load = load
+        self._unsent = unsent
         self._spared = spared
+        self._tally = tally
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
-        if self._load.full and scope["type"] == "http" and scope["path"] not in self._spared:
-            await _refuse(send)
+        started, status = time.perf_counter(), 0
+        certificate = scope["state"].get("client_certificate")
+        unread = self._unsent.full_for(certificate)
+        if (unread or self._load.full) and scope["type"] == "http" and scope["path"] not in self._spared:
+            await _refuse(send, _UNREAD if unread else _BUSY)
+            self._count(Unavailable.status, Unavailable.code, started)
             return
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            size = len(message.get("body", b""))
+            if size < _LARGE:
+                await send(message)
+                return
+            with self._unsent.holding(certificate, size):
+                await send(message)
+
         self._load.under_way += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, counted)
         finally:
             self._load.under_way -= 1
+            self._count(status, scope["state"].get("problem"), started)
+
+    def _count(self, status: int, code: str | None, started: float) -> None:
+        if self._tally:
+            self._tally.count(status, code, time.perf_counter() - started)
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(send: Send, body: bytes) -> None:
     headers = [
         (b"content-type", b"application/problem+json"),
-        (b"content-length", b"%d" % len(_BUSY)),
+        (b"content-length", b"%d" % len(body)),
         (b"retry-after", b"%d" % random.randint(_SOONEST, _LATEST)),  # noqa: S311  # no secret
         (b"cache-control", b"no-store"),
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": _BUSY})
+    await send({"type": "http.response.body", "body": body})

@@ -16,9 +16,11 @@ from typing import Any
 from mosaic_gateway.serving.handshakes import Turns
 from mosaic_gateway.serving.hypercorn_adapter import Connection, Shared
 from mosaic_gateway.serving.limits import Limits
-from mosaic_gateway.serving.load import Lag, Load, Shedding
+from mosaic_gateway.serving.load import Lag, Load, Shedding, Unsent
+from mosaic_gateway.serving.metrics import Tally
 from mosaic_gateway.serving.tls import server_context
 from mosaic_hookspecs.limits import client_of
+from mosaic_hookspecs.metrics import Metrics
 from mosaic_hookspecs.protocols import ServedListener
 from mosaic_hookspecs.types import TLS, Listener
 
@@ -48,16 +50,21 @@ async def serve(
     limits: Limits,
     served: MutableMapping[str, ServedListener] | None = None,
     fast: bool = True,
+    metrics: Metrics | None = None,
 ) -> None:
     """Serve until ``stop`` is set, drain, and return. The sockets are closed in any case.
 
     A stop ends idle connections and handshakes, waits ``limits.drain`` seconds for answers under way, then
     drops what is left. The ASGI lifespan is not run: what applications need is up already. ``served`` holds
-    the listeners while they are served; ``fast`` says whether HTTP/1.1 is spoken by llhttp.
+    the listeners while they are served; ``fast`` says whether HTTP/1.1 is spoken by llhttp;
+    ``metrics`` counts the requests.
     Raises :class:`ConfigError` for unusable TLS material, and whatever ``listener.tls`` raises.
     """
-    lag = Lag()
-    doors = {endpoint.listener.name: _Door(endpoint, limits, lag, fast=fast) for endpoint in endpoints}
+    lag, unsent = Lag(), Unsent(limits.max_unsent)
+    doors = {}
+    for each in endpoints:
+        tally = Tally(metrics, each.listener.name) if metrics else None
+        doors[each.listener.name] = _Door(each, limits, lag, unsent, tally, fast=fast)
     served = {} if served is None else served
     try:
         for name, door in doors.items():
@@ -96,10 +103,19 @@ class _Door:
     Implements :class:`mosaic_hookspecs.protocols.ServedListener`.
     """
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, lag: Lag, *, fast: bool) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        limits: Limits,
+        lag: Lag,
+        unsent: Unsent,
+        tally: Tally | None,
+        *,
+        fast: bool,
+    ) -> None:
         self._endpoint = endpoint
         self._limits = limits = limits.narrowed(endpoint.listener.limits)
-        app = Shedding(endpoint.app, Load(limits, lag), endpoint.spared)
+        app = Shedding(endpoint.app, Load(limits, lag), unsent, endpoint.spared, tally)
         self._shared = Shared(app, limits, http2=endpoint.listener.http2, fast=fast)
         self._material: TLS | None = None
         self._tls: ssl.SSLContext | None = None

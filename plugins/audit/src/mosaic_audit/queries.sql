@@ -108,6 +108,9 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
 -- name: impatient
 SET LOCAL lock_timeout = '2s'
 
+-- name: retire_alone
+SELECT pg_try_advisory_xact_lock(hashtextextended('federation_audit_log retire', 0))
+
 -- name: past_partitions
 -- Partitions that end at or before a moment, oldest first. Not in the hour after its end: what belongs to a month
 -- may still be on its way into it.

@@ -43,8 +43,20 @@ async def retire(
 
     First a checkpoint is signed that gives up their rows; ``archive`` is awaited with its number, and if it raises
     the rows stay. Interrupted at any moment, the same call goes on. Raises :class:`Conflict` if the rows cannot go
-    as a whole, if the log does not hold, or if someone reads it for longer than 2 s.
+    as a whole, if the log does not hold, if someone reads it for longer than 2 s, or does the same at this moment.
     """
+    async with host.database.transaction() as alone:  # another's archive would lack what is dropped meanwhile
+        if not await alone.fetchval(_sql.retire_alone):
+            raise Conflict(
+                "old months are being dropped by another process",
+                remedy="wait until it has ended, and look again",
+            )
+        return await _retire(host, before, archive)
+
+
+async def _retire(
+    host: Host, before: datetime, archive: Callable[[int], Awaitable[None]] | None
+) -> Sequence[Retired]:
     old = await old_months(host, before)
     if not old:
         return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from mosaic_audit.chain import Chain, Entry
 from mosaic_audit.checkpoints import head, numbered, sign_all
 from mosaic_audit.key import load_key, make_key, public
 from mosaic_audit.log import Filter, every
+from mosaic_audit.metrics import COMMIT_SECONDS
 from mosaic_audit.settings import Settings
 from mosaic_hookspecs.audit import AuditCheckpoint, AuditRow
 from mosaic_hookspecs.errors import ConfigError, MosaicError, Unavailable
@@ -122,6 +124,7 @@ class Writer:
         while self._unanswered and self._unanswered[0].until <= loop.time():
             _answer(self._unanswered.popleft(), _unavailable(f"took longer than {PATIENCE:.0f} s"))
             self._forget_answered()
+        self._waiting = [one for one in self._waiting if not one.done.done()]
         self._sweep = None
         if self._unanswered:
             self._sweep = loop.call_at(self._unanswered[0].until, self._give_up_late_ones)
@@ -134,7 +137,8 @@ class Writer:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                await self._commit([one for one in batch if not one.done.done()])
+                if live := [one for one in batch if not one.done.done()]:
+                    await self._commit(live)
                 self._forget_answered()
         finally:
             self._task = None
@@ -168,7 +172,9 @@ class Writer:
             while self._covered_until <= chain.at:
                 covered = max(self._covered_until, entries[0].at)
                 self._covered_until = await self._host.database.fetchval(_sql.cover, covered)
+            started = time.perf_counter()
             await self._host.database.execute(_sql.append, *columns)
+            self._host.metrics.observe(COMMIT_SECONDS, time.perf_counter() - started)
         self._chain = chain
         self._count(len(entries))
 

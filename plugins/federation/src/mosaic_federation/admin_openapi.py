@@ -22,6 +22,9 @@ _IF_MATCH: Json = {
     "schema": {"type": "string", "pattern": '^(\\*|"[1-9][0-9]{0,8}")$'},
 }
 _CHANGE = (404, 409, 412, 413, 422)
+_ADMINS: list[Json] = [
+    {"token": ["admin"]}
+]  # role names, as OpenAPI 3.1 has them: what else the token must be
 
 
 def admin_openapi(prefix: str, states: tuple[str, ...]) -> Json:
@@ -100,6 +103,7 @@ def _operation(
     name: str, summary: str, status: int, schema: str | None, *problems: int, body: str = "", **more: Any
 ) -> Json:
     answer, taken = (_ref(each) if each else None for each in (schema, body))
+    more["security"] = _ADMINS
     return operation(name, summary, status, answer, 400, 403, *problems, body=taken, **more)
 
 

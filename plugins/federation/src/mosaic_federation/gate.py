@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
 from mosaic_federation.guard import Guard
+from mosaic_federation.metrics import ANSWERS, BYTES, ROWS
 from mosaic_federation.oids import Claims, read_claims
 from mosaic_federation.reading.arrivals import Arrivals
+from mosaic_federation.reasons import EARLY, EXPIRED, FOREIGN, OVER, REVOKED, reason_against, refused
+from mosaic_federation.refusals import Refusal
 from mosaic_federation.settings import Settings
 from mosaic_federation.spans import log_span
-from mosaic_federation.standings import Standing, standing_of
+from mosaic_federation.standings import standing_of, standings_of
 from mosaic_federation.strangers import Strangers
 from mosaic_hookspecs.errors import Forbidden, MosaicError, TooMany
 from mosaic_hookspecs.protocols import Host
@@ -26,17 +29,6 @@ _OVERLAP = (
     60.0  # seconds that a certificate is let in after the next one was first used: for what is under way
 )
 _LONG = 100_000_000  # ns; who had to wait as long is looked at again
-_EXPIRED = "the grant has expired"
-_REVOKED = "the grant was revoked"
-_FOREIGN = "the certificate does not belong to the grant"
-_TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
-# Release 0.1 kept no key, so a copy of its certificates could not be told from them. They last a day.
-_NO_KEY = "the certificate was issued before keys were put on record: enroll anew"
-_ASK = "ask the admin of the gateway you are reading from for a new grant"
-_ASK_AFTER_TRIP = (
-    "its certificate may be in other hands: tell the admin of the gateway you are reading from, who looks into it "
-    "and then releases or revokes the grant"
-)
 
 _enrollment = load_queries("mosaic_federation", "enrollment.sql")
 _renewal = load_queries("mosaic_federation", "renewal.sql")
@@ -81,6 +73,7 @@ class Gate:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._metrics = host.metrics
         self._guard = Guard(host)
         self._arrivals = Arrivals(host)
         self._strangers = Strangers(host.settings(Settings).limits.refusals_per_address)
@@ -122,14 +115,22 @@ class Gate:
             raise Forbidden("no client certificate was shown", remedy="enroll with this gateway first")
         claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
         who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
+        standings = standings_of(self._host)
+        if known := standings.refusal(claims):
+            who.peer = known.peer
+            raise refused(known.reason)
+        news = standings.news
         standing = await standing_of(self._host, claims.grant_id)
-        reason = _reason_against(standing, claims)
+        reason = reason_against(standing, claims)
         if reason:  # never told from what was kept: it may have changed for the better
             standing = await standing_of(self._host, claims.grant_id, afresh=True)
-            reason = _reason_against(standing, claims)
+            reason = reason_against(standing, claims)
         who.peer = standing.peer if standing and standing.held(claims) else ""
         if standing is None or standing.scope is None or reason:
-            raise _refused(reason if reason != _FOREIGN else await self._why_not_of(claims))
+            reason = reason if reason != FOREIGN else await self._why_not_of(claims)
+            if reason not in {EXPIRED, OVER, EARLY}:  # no news tell of a clock that is set right
+                standings.keep_refusal(claims, Refusal(reason, who.peer), news)
+            raise refused(reason)
         if standing.is_first_use(claims):
             use = (claims.grant_id, claims.serial, _OVERLAP)
             await self._host.database.execute(_renewal.renewal_use, *use)
@@ -142,8 +143,8 @@ class Gate:
         known = (claims.serial, claims.grant_id)
         status = await self._host.database.fetchval(_enrollment.certificate_ended, *known)
         if status is None:
-            return _FOREIGN
-        return _REVOKED if status == "revoked" else "a newer certificate has taken the place of this one"
+            return FOREIGN
+        return REVOKED if status == "revoked" else "a newer certificate has taken the place of this one"
 
     async def _record(
         self, who: _Who, asked: Asked, outcome: str, answer: Answer | None, started: int
@@ -166,30 +167,7 @@ class Gate:
         )
         await self._host.audit().record(event)
         log_span(event, trace)
-
-
-def _reason_against(standing: Standing | None, claims: Claims) -> str:
-    """Why its peer is not let in now, or nothing."""
-    held = standing.held(claims) if standing else None
-    now = datetime.now(UTC)
-    if standing is None or held is None:
-        return _FOREIGN
-    reasons = (
-        (standing.status == "revoked", _REVOKED),
-        (standing.expires_at is not None and standing.expires_at <= now, _EXPIRED),
-        (standing.status == "quarantined", _TRIPPED),
-        (standing.status != "active", "the grant is not active"),
-        (standing.subject_disabled, "the grant's subject is no longer a user here"),
-        (held.key_sha256 is None, _NO_KEY),
-        # TLS looks at these two only when a connection is made
-        (claims.not_after <= now, "the certificate has expired"),
-        (claims.not_before > now, "the certificate is not valid yet: the clocks differ"),
-        (standing.scope is None, "the grant's scope is not one that this gateway can keep to"),
-        (standing.scope is not None and standing.scope.has_ended(now), _EXPIRED),
-        (held.ends_at is not None and held.ends_at <= now, _FOREIGN),
-    )
-    return next((reason for applies, reason in reasons if applies), "")
-
-
-def _refused(reason: str) -> Forbidden:
-    return Forbidden(reason, remedy=_ASK_AFTER_TRIP if reason == _TRIPPED else _ASK)
+        self._metrics.add(ANSWERS, 1, outcome)
+        if answer:
+            self._metrics.add(ROWS, event.rows)
+            self._metrics.add(BYTES, event.bytes_out)

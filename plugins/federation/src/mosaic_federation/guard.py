@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -29,6 +30,7 @@ class Guard:
         self._limits = Limits(host)
         self._policy = lru_cache(maxsize=1024)(partial(policy_of, limits))
         self._places = Turnstile(limits.waiting, limits.patience)
+        self._searches = Turnstile(limits.waiting, limits.patience)
 
     async def run(
         self, admitted: Admitted, asked: Asked, work: Callable[[Admitted], Awaitable[Answer]]
@@ -43,19 +45,27 @@ class Guard:
         headers = await self._limits.take(policy, (grant.hex, admitted.peer, asked.address))
         place = grant if admitted.concurrency else admitted.peer
         try:
-            async with self._places.one(place, policy.concurrency):
+            async with self._search(admitted, asked), self._places.one(place, policy.concurrency):
                 await self._refuse_denied(admitted, asked)
                 return replace(await work(admitted), headers=headers)
-        except Full:
+        except Full as full:
+            searching = full.turnstile is self._searches
+            name, what = ("searches", "searches") if searching else ("concurrency", "requests")
             raise TooMany(
-                f"{policy.concurrency} requests are being answered at once, and no more are",
+                f"{full.most} {what} are being answered at once, and no more are",
                 remedy="wait for the answers before you ask further",
-                faults=[Fault("limits.concurrency", f"{policy.concurrency} requests at once")],
+                faults=[Fault(f"limits.{name}", f"{full.most} {what} at once")],
                 headers=headers,
             ) from None
         except MosaicError as refusal:
             refusal.headers = {**headers, **refusal.headers}
             raise
+
+    def _search(self, admitted: Admitted, asked: Asked) -> AbstractAsyncContextManager[None]:
+        """A place among the searches of the peer, before one among its questions: there it would hold up lists."""
+        if asked.verb != "search":
+            return nullcontext()
+        return self._searches.one(admitted.peer, self._settings.limits.searches)
 
     async def _refuse_denied(self, admitted: Admitted, asked: Asked) -> None:
         request = PeerRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -13,22 +14,27 @@ from mosaic_federation.lifetimes import ends_soon, in_words
 from mosaic_federation.peers import Peers
 from mosaic_federation.server_identity import is_ending
 from mosaic_federation.settings import Settings
+from mosaic_federation.standings import is_up
 from mosaic_federation.wall import wall_probe
+from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
-from mosaic_hookspecs.types import Finding, Probe
+from mosaic_hookspecs.types import Finding, Probe, Rate
+
+_LOOK = Rate("federation-probe", 1000, 1)
 
 _sql = load_queries("mosaic_federation", "queries.sql")
 _enrollment = load_queries("mosaic_federation", "enrollment.sql")
 
 
 def certificate_probes(host: Host) -> Iterable[Probe]:
-    """For the doctor; all read the database."""
+    """For the doctor, and some for readiness."""
     return (
         Probe("federation listener", lambda: _listener(host)),
         Probe("federation peers", lambda: _peers(host)),
         Probe("federation grants", lambda: _grants(host)),
         wall_probe(host),
+        Probe("peer limits", lambda: _limits(host)),
     )
 
 
@@ -93,6 +99,20 @@ async def _grants(host: Host) -> Finding:
         "ask each peer's admin which certificate is theirs (`mosaic federation peer show`): "
         "`mosaic federation grant release` if it is the one on record, else `mosaic federation grant revoke`",
     )
+
+
+async def _limits(host: Host) -> Finding:
+    """Whether what peers ask can be counted, and what is done if not."""
+    limiter = host.limiter()
+    try:
+        async with nullcontext() if is_up(host) else limiter.open():  # the doctor brings no service up
+            await limiter.take("doctor", _LOOK)
+    except Unavailable as error:
+        if host.settings(Settings).limits.when_unavailable == "local":
+            done = "what peers ask is counted in each process alone"
+            return Finding("yellow", f"{done}: {error.detail}", error.remedy)
+        return Finding("red", f"peers are refused, for nothing can be counted: {error.detail}", error.remedy)
+    return Finding("green", f"what peers ask is counted by {limiter.name}")
 
 
 def _last(answered_at: datetime | None) -> str:

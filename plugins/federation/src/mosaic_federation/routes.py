@@ -50,7 +50,7 @@ Params = Iterable[tuple[str, str]]
 class Redemption(BaseModel):
     """The body of a POST to an enrollment URL."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", strict=True)
 
     csr: Annotated[str, Field(max_length=8192)]
     name: Annotated[str, Field(pattern=f"^{PEER_NAME.pattern}$")]
@@ -99,7 +99,7 @@ def peer_rows_routes(host: Host) -> Blueprint:
     async def passed_on(peer: str, *steps: str, params: Params = ()) -> Response:
         found = await Peers(host.database).readable(peer, g.viewer)
         fresh = bool(request.cache_control.no_cache)
-        read = await Reader(host).read(
+        read = await Reader(host, g.viewer.id).read(
             Question(found, steps, tuple(params)), fresh=fresh, request_id=g.request_id
         )
         response = _json(read.body)

@@ -22,7 +22,7 @@ from mosaic_hookspecs.scope import (
     shape_faults,
     unknown,
 )
-from mosaic_hookspecs.types import STANDARD_COLUMNS, Team
+from mosaic_hookspecs.types import Team
 
 LONGEST_TEXT = 262_144  # characters
 
@@ -110,7 +110,7 @@ def build_scope(
 def shared_columns(rows: Rows) -> dict[str, tuple[str, ...]]:
     """The columns of each resource that peers may see at all."""
     resources = [rows.resource(name) for name in rows.names() if not like_credentials(name)]
-    return {each.name: (*STANDARD_COLUMNS, *each.model.model_fields) for each in resources if each.federable}
+    return {each.name: each.columns for each in resources if each.federable}
 
 
 def in_words(scope: Scope, teams: Sequence[Team]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from cryptography import x509
 
 from mosaic_federation.keys import key_pem, new_key, signing_request
 from mosaic_federation.lifetimes import ends_soon
+from mosaic_federation.metrics import LISTENER_CERTIFICATE
 from mosaic_federation.revocation_list import revocation_list
 from mosaic_federation.settings import Settings
 from mosaic_hookspecs.errors import ConfigError
@@ -27,6 +29,8 @@ async def listener_tls(host: Host) -> TLS:
     row = await _identity(host)
     if row is None or row["not_after"] <= datetime.now(UTC):
         row = await _renewed(host, row)
+    ends = row["not_after"].timestamp()
+    host.metrics.watch(LISTENER_CERTIFICATE, lambda: ends - time.time())
     return TLS(
         chain=row["chain"],
         key=host.sealer.open(row["sealed_key"], place=_place(_name(host))),

@@ -19,7 +19,7 @@ from mosaic_federation.scopes import build_scope
 from mosaic_hookspecs.errors import Invalid
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.scope import Scope
-from mosaic_hookspecs.types import STANDARD_COLUMNS, GrantView, Survey
+from mosaic_hookspecs.types import GrantView, Survey
 
 Outcome = Literal["answered", "refused", "not known"]
 
@@ -140,6 +140,5 @@ def _hidden(host: Host, name: str, now: Scope, then: Scope) -> list[str]:
     columns = then.columns(name)
     if columns is None or not (now.allows(name) and then.allows(name)):
         return []
-    resource = host.rows.resource(name)
-    before = now.columns(name) or {*STANDARD_COLUMNS, *resource.model.model_fields}
+    before = now.columns(name) or {*host.rows.resource(name).columns}
     return sorted(before - columns)

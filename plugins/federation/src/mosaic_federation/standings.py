@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from mosaic_federation.oids import Claims
-from mosaic_federation.scopes import parse_scope
-from mosaic_hookspecs.errors import Invalid, Unavailable
+from mosaic_federation.refusals import Refusal, Refusals
+from mosaic_federation.standing import Standing
+from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Database, Host
-from mosaic_hookspecs.scope import Scope
 from mosaic_hookspecs.sql import load_queries
 
 log = logging.getLogger(__name__)
@@ -34,77 +31,13 @@ _CHANNEL = "federation_grants"  # of Postgres; a message is a grant's id, or not
 _sql = load_queries("mosaic_federation", "queries.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A certificate that may be let in with a grant."""
-
-    key_sha256: bytes | None  # of its key; None: not on record
-    ends_at: datetime | None  # no longer let in from then on
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A grant with its certificates and its subject, as the tables had them."""
-
-    grant_id: UUID
-    subject_id: UUID
-    subject: str
-    subject_disabled: bool
-    peer: str
-    status: str
-    serial: str | None  # of the certificate in use
-    certificates: Mapping[str, Held]  # by serial; two while one is taking the place of the other
-    expires_at: datetime | None
-    scope: Scope | None  # None: not one that this release can read
-    requests_per_minute: int | None  # None: what the config says
-    concurrency: int | None
-
-    @classmethod
-    def of(cls, row: Any) -> Standing:
-        """From the query ``admission``."""
-        try:
-            scope = parse_scope(row["scope"])
-        except Invalid:
-            scope = None
-        return cls(
-            grant_id=row["id"],
-            subject_id=row["subject_id"],
-            subject=row["subject"],
-            subject_disabled=row["subject_disabled"],
-            peer=row["peer_name"],
-            status=row["status"],
-            serial=row["serial"],
-            certificates=_certificates(row),
-            expires_at=row["expires_at"],
-            scope=scope,
-            requests_per_minute=row["requests_per_minute"],
-            concurrency=row["concurrency"],
-        )
-
-    def held(self, claims: Claims) -> Held | None:
-        """What is on record of this certificate; one whose key is not on record is known by serial and subject."""
-        held = self.certificates.get(claims.serial)
-        if held is None or self.subject_id != claims.subject_id:
-            return None
-        return held if held.key_sha256 in {None, claims.key_sha256} else None
-
-    def is_first_use(self, claims: Claims) -> bool:
-        """Whether this is the next certificate, and has not been used yet."""
-        held = self.held(claims)
-        return held is not None and claims.serial != self.serial and held.ends_at is None
-
-
-def _certificates(row: Any) -> dict[str, Held]:
-    held = zip(row["keys"] or (), row["ends"] or (), strict=True)
-    return dict(zip(row["serials"] or (), (Held(*each) for each in held), strict=True))
-
-
 class Standings:
     """Standings by grant."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: dict[UUID, tuple[float, Standing]] = {}
+        self._refusals = Refusals()
         self._hearing = False
         self._news = 0  # how often something was forgotten
         self._listening: asyncio.Task[None] | None = None
@@ -129,6 +62,20 @@ class Standings:
                 del self._kept[next(iter(self._kept))]
             self._kept[grant_id] = (asked + KEPT, standing)
         return standing
+
+    def refusal(self, claims: Claims) -> Refusal | None:
+        """Why this certificate was refused, at most a second ago."""
+        return self._refusals.of(claims)
+
+    @property
+    def news(self) -> int | None:
+        """Another number whenever something may have changed; None while that would not be heard."""
+        return self._news if self._hearing else None
+
+    def keep_refusal(self, claims: Claims, refusal: Refusal, news: int | None) -> None:
+        """Keep what was found since ``news``, unless there are others by now."""
+        if news is not None and news == self.news:
+            self._refusals.keep(claims, refusal, time.monotonic() + KEPT)
 
     async def close(self) -> None:
         """Stop listening."""
@@ -157,6 +104,7 @@ class Standings:
 
     def _forget(self, grant_id: str) -> None:
         self._news += 1
+        self._refusals.forget()
         if grant_id:
             self._kept.pop(UUID(grant_id), None)
         else:
@@ -178,12 +126,22 @@ async def open_standings(host: Host) -> AsyncIterator[None]:
         await standings.close()
 
 
+def is_up(host: Host) -> bool:
+    """Whether the gateway is, with all its services: else a command looks at it from outside."""
+    return host.database in _open
+
+
+def standings_of(host: Host) -> Standings:
+    """Those of the gateway that ``host`` is."""
+    return _open[host.database]
+
+
 async def standing_of(host: Host, grant_id: UUID, *, afresh: bool = False) -> Standing | None:
     """How a grant stood at most a second ago, or, ``afresh``, stands now. None: there is none.
 
     Raises :class:`Unavailable`.
     """
-    standings = _open[host.database]
+    standings = standings_of(host)
     kept = None if afresh else standings.kept(grant_id)
     return kept or await standings.read(grant_id)
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 
 
 class Full(Exception):
-    """Nobody left in time, or too many were waiting already."""
+    """Nobody of the ``most`` left in time, or too many were waiting already."""
+
+    def __init__(self, turnstile: Turnstile, most: int) -> None:
+        super().__init__()
+        self.turnstile = turnstile
+        self.most = most
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ class Turnstile:
 
     async def _turn(self, line: _Line, most: int) -> None:
         if len(line.waiting) >= self._waiting:
-            raise Full
+            raise Full(self, most)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.waiting.append((turn, most))
         try:
@@ -56,7 +61,7 @@ class Turnstile:
                 await turn
         except TimeoutError:
             self._give_up(line, turn, most)
-            raise Full from None
+            raise Full(self, most) from None
         except BaseException:  # whoever asked is gone
             self._give_up(line, turn, most)
             raise

@@ -22,7 +22,7 @@ def mosaic_tiers() -> Iterable[Tier]:
             summary="Postgres with pgvector, Valkey, and peers",
             needs=("postgres", "valkey", "audit", "federation"),
             needs_authority=True,
-            ready_when=("database", "valkey", "row security"),
+            ready_when=("database", "valkey", "row security", "peer limits"),
             storage_url="postgresql://mosaic@localhost:5433/mosaic",
             queue_url="redis://localhost:6380/0",
             enable_vector=True,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from uuid import UUID
 
 from mosaic_federation.answers import Unreachable, read_page, read_row
 from mosaic_federation.capabilities import adapted
 from mosaic_federation.links import links_of
+from mosaic_federation.metrics import READS
 from mosaic_federation.peers import Peers
 from mosaic_federation.reading.kept import Kept, Question
 from mosaic_federation.settings import Settings
@@ -27,10 +29,11 @@ class Read:
 
 
 class Reader:
-    """Asks peers. Whether the user may is looked at before."""
+    """Asks peers for one user, or for whoever is at the command line. Whether they may is looked at before."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, user: UUID | None = None) -> None:
         self._host = host
+        self._user = user
         self._settings = host.settings(Settings).reading
         self._kept = Kept(host)
 
@@ -56,14 +59,19 @@ class Reader:
         if limits.cache_seconds and not fresh and not ask_first:
             found = await self._kept.find(question, youngest=limits.cache_seconds)
             if found:
-                return Read(*found, kept=True)
+                return self._counted("cache", Read(*found, kept=True))
         try:
-            return Read(await self._asked(question, within, request_id, patient=not ask_first))
+            read = Read(await self._asked(question, within, request_id, patient=not ask_first))
+            return self._counted("peer", read)
         except (Unreachable, TimeoutError) as error:
             old = None if fresh else await self._kept.find(question, youngest=limits.stale_seconds)
             if old is None:
                 raise
-            return Read(*old, kept=True, why_old=_reason(question, error, within))
+            return self._counted("stale", Read(*old, kept=True, why_old=_reason(question, error, within)))
+
+    def _counted(self, whence: str, read: Read) -> Read:
+        self._host.metrics.add(READS, 1, whence)
+        return read
 
     async def _asked(
         self, question: Question, within: float | None, request_id: str, *, patient: bool
@@ -73,7 +81,7 @@ class Reader:
 
         flights = links_of(self._host).flights
         most = self._settings.concurrency
-        return await flights.ask(question.peer, question.key, work, most=most, within=within)
+        return await flights.ask(question.peer, question.key, work, most=most, within=within, user=self._user)
 
     async def _fetch(self, question: Question, request_id: str, *, patient: bool) -> bytes:
         peer = question.peer

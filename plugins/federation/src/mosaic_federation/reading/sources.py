@@ -86,6 +86,6 @@ class PeerSources:
 
     async def readable_by(self, viewer: User) -> Sequence[PeerSource]:
         """Those that the user may read through, by name."""
-        reader = Reader(self.host)
+        reader = Reader(self.host, viewer.id)
         known = await Peers(self.host.database).all()
         return [PeerSource(peer, reader) for peer in known if peer.readable_by(viewer)]
