@@ -27,8 +27,9 @@ from mosaic_gateway.boot import prepare_data_dir
 from mosaic_gateway.cli.doctor import run_bounded
 from mosaic_gateway.compose import Owned
 from mosaic_gateway.config import Source
-from mosaic_gateway.health import Checked, diagnosis, examine, run_probes
+from mosaic_gateway.health import Checked, run_probes
 from mosaic_gateway.health.database import transport_probe
+from mosaic_gateway.health.doctor import diagnosis, examine
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import DatabaseLocation, Finding, MigrationSet, Probe, QueueTarget, StorageTarget
 from mosaic_migrations import CORE

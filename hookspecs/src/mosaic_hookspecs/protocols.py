@@ -6,36 +6,40 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from uuid import UUID
 
-from mosaic_hookspecs.audit import AuditCheckpoint, AuditRow
-from mosaic_hookspecs.types import (
-    Answer,
-    AuditDirection,
-    AuditEvent,
-    DatabaseLocation,
-    Decision,
-    Explanation,
-    FailedJob,
-    IssuedCertificate,
-    Job,
-    PeerRequest,
-    QueueTarget,
-    Rate,
-    Resource,
-    StorageTarget,
-    Survey,
-    Team,
-    Tier,
-    User,
-    Verdict,
-    Viewer,
-)
+    from pydantic import BaseModel
 
-S = TypeVar("S", bound=BaseModel)
+    from mosaic_hookspecs.audit import AuditCheckpoint, AuditRow
+    from mosaic_hookspecs.metrics import Metrics
+    from mosaic_hookspecs.sources import Everywhere
+    from mosaic_hookspecs.types import (
+        Answer,
+        AuditDirection,
+        AuditEvent,
+        DatabaseLocation,
+        Decision,
+        Explanation,
+        FailedJob,
+        IssuedCertificate,
+        Job,
+        PeerRequest,
+        QueueTarget,
+        Rate,
+        Resource,
+        StorageTarget,
+        Survey,
+        Team,
+        Tier,
+        User,
+        Verdict,
+        Viewer,
+    )
+
+S = TypeVar("S", bound="BaseModel")
 T = TypeVar("T")
 
 
@@ -61,6 +65,17 @@ class Queries(Protocol):
     async def fetchval(self, query: str, *args: Any) -> Any: ...
     async def execute(self, query: str, *args: Any) -> str: ...
     async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None: ...
+
+
+class Discovery(Protocol):
+    """Finds resources that are described by the database itself."""
+
+    async def find(self, queries: Queries) -> Sequence[Resource]:
+        """Return them, their views made. Raises :class:`ConfigError` that says what is not as it was configured.
+
+        Awaited again at each start: what stands as it should is left as it is.
+        """
+        ...
 
 
 class Database(Queries, Protocol):
@@ -339,10 +354,12 @@ class Host(Protocol):
     public_url: str  # where users and enrolling peers reach the public listener; no trailing slash
     storage_target: StorageTarget
     queue_target: QueueTarget
+    metrics: Metrics
 
     database: Database
     sealer: Sealer
     rows: Rows
+    sources: Everywhere
     identity: Identity
 
     def settings(self, model: type[S]) -> S:

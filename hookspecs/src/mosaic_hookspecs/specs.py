@@ -2,7 +2,10 @@
 
 What must wait (a socket, a query) happens later, on the methods of the objects a hook returned.
 Every docstring answers: when is it called, what may it return, how are several answers combined, what
-does raising do. A hook that raises stops the boot, and the error names the plugin.
+does raising do. A hook that raises, or does not come back within 30 s, stops the boot, and the error names the
+plugin. They are called in a thread without an event loop.
+
+What may change with which release is in docs/explanation/plugin-compatibility.md.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         AuditSink,
         Cache,
         CertificateAuthority,
+        Discovery,
         Embedder,
         Host,
         Limiter,
@@ -61,8 +65,9 @@ def mosaic_lifespan(host: Host) -> AbstractAsyncContextManager[None] | None:
     """Return what this plugin keeps running while the gateway is up.
 
     When: at start, after the database is reachable and migrated; in every worker process, and in a command
-    for its duration. Combined: entered in the order of the config, left in reverse. Raising on entry stops
-    the boot and leaves what was entered. Added in 0.1.
+    for its duration. Combined: entered in the order of the config, left in reverse, each in a task of its own.
+    Raising on entry, or taking more than 60 s for it, stops the boot and leaves what was entered; raising on leaving,
+    or taking more than 10 s, is named in the log. Added in 0.1.
     """
 
 
@@ -150,6 +155,18 @@ def mosaic_resources() -> Iterable[Resource]:
 
     When: composing. Combined: all together; a name offered twice stops the boot, as does raising.
     Added in 0.1.
+    """
+
+
+@hookspec
+def mosaic_discoveries(host: Host) -> Iterable[Discovery]:
+    """Return what finds resources in the database, for those that cannot be known before it is open.
+
+    When: composing; `find` is awaited at each start of any process, after the migrations and before anything is
+    served, as the owner of the gateway's tables, in one transaction with what the others find. `SELECT make_view(name,
+    query)` there makes a resource of a query that gives the standard columns, with the wall around it that keeps
+    peers to their grants; a view that no resource is called after any more is dropped. Combined: all together, beside
+    `mosaic_resources`; a name offered twice stops the boot, as does raising, and nothing was made then. Added in 0.2.
     """
 
 

@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from mosaic_hookspecs.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from ssl import SSLContext
 
+    from pydantic import BaseModel
     from quart import Blueprint
 
     from mosaic_hookspecs.scope import Scope
@@ -26,6 +25,11 @@ _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 #: Columns every resource table has beside the fields of its model; see ``make_resource`` in the
 #: core migrations. They are set by the gateway, never by a request body (save team and external id).
 STANDARD_COLUMNS = ("id", "owner_id", "team_id", "external_id", "created_at", "updated_at", "version")
+
+#: Names that no resource can have: the listeners have routes of these names where a resource's would be.
+ROUTES = frozenset(
+    {"admin", "audit", "capabilities", "enroll", "me", "peers", "renew", "resources", "search", "whoami"}
+)
 
 
 def check_identifier(value: str, what: str) -> str:
@@ -113,6 +117,9 @@ class Resource:
 
     ``model`` holds the fields a user may write; its JSON Schema becomes the API's. The table is called
     like the resource and was made with ``make_resource`` (standard columns, indexes, search vector).
+
+    With ``view`` it is a view instead, made with ``make_view``: it is only read, and has all standard columns, but not
+    in ``without`` (times that its rows do not have) for anybody to see.
     """
 
     name: str
@@ -120,9 +127,21 @@ class Resource:
     summary: str
     search: tuple[str, ...] = ()  # text columns that full-text search covers
     federable: bool = True
+    view: bool = False
+    without: frozenset[str] = frozenset()  # standard columns that are not there; for views alone
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that somebody may see, the standard ones first."""
+        return (*(name for name in STANDARD_COLUMNS if name not in self.without), *self.model.model_fields)
 
     def __post_init__(self) -> None:
         check_identifier(self.name, "resource name")
+        if self.name in ROUTES:
+            raise ConfigError(
+                f"resource {self.name!r} has the name of a route, and nobody could ask for it",
+                remedy=f"rename it: anything but {', '.join(sorted(ROUTES))}",
+            )
         for column in (*self.model.model_fields, *self.search):
             check_identifier(column, f"resource {self.name}: field")
         if clash := sorted(set(STANDARD_COLUMNS) & set(self.model.model_fields)):

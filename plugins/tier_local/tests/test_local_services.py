@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mosaic_gateway.database import Pool, open_pool
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_hookspecs.testing import CacheContract, LimiterContract, QueueContract
 from mosaic_hookspecs.testing.caches import Source
 from mosaic_hookspecs.testing.queues import Data, Seen, until
@@ -32,7 +33,7 @@ def migration_sets() -> list[MigrationSet]:
 def over(pool: Pool, kind: Callable[[Any], Any]) -> Make:
     @asynccontextmanager
     async def make() -> AsyncIterator[Any]:
-        thing = kind(SimpleNamespace(database=pool))
+        thing = kind(SimpleNamespace(database=pool, metrics=Counts()))
         async with thing.open():
             yield thing
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_hookspecs.types import QueueTarget
 from mosaic_valkey.settings import Settings
 
@@ -21,7 +22,9 @@ def host_at(url: str | None, **options: Any) -> Any:
     """As much of a Host as the plugin looks at."""
     target = QueueTarget("bullmq", url, options.pop("password_file", None))
     settings = Settings(**{"prefix": f"test:{uuid4().hex}", **options})
-    return SimpleNamespace(gateway_name="home", queue_target=target, settings=lambda _: settings)
+    return SimpleNamespace(
+        gateway_name="home", metrics=Counts(), queue_target=target, settings=lambda _: settings
+    )
 
 
 def opened(kind: Callable[[Any], Any], host: Any) -> Make:

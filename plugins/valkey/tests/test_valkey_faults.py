@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_hookspecs.errors import ConfigError, Unavailable
 from mosaic_hookspecs.testing.caches import Source
 from mosaic_hookspecs.testing.queues import Seen, until
@@ -42,7 +43,9 @@ SLOW = Rate("slow", limit=3, period=60)
 
 def host_at(url: str | None, *, password_file: Path | None = None, **options: Any) -> Any:
     target, settings = QueueTarget("bullmq", url, password_file), Settings(**{"prefix": "test", **options})
-    return SimpleNamespace(gateway_name="home", queue_target=target, settings=lambda _: settings)
+    return SimpleNamespace(
+        gateway_name="home", metrics=Counts(), queue_target=target, settings=lambda _: settings
+    )
 
 
 async def found(host: Any) -> Finding:
@@ -249,7 +252,7 @@ async def test_a_job_survives_kill_9_of_its_worker(redis_server: Any) -> None:
         from mosaic_valkey.settings import Settings
         settings = Settings(prefix={host.settings(None).prefix!r}, lost_after=1)
         target = QueueTarget("bullmq", {redis_server.url!r})
-        host = SimpleNamespace(gateway_name="home", queue_target=target, settings=lambda _: settings)
+        host = SimpleNamespace(gateway_name="home", metrics=Counts(), queue_target=target, settings=lambda _: settings)
         async def run(data):
             os.kill(os.getpid(), signal.SIGKILL)
         async def main():

@@ -1,0 +1,1 @@
+"""`mosaic plugins check`: every contract suite over whatever one installed plugin registers."""
