@@ -37,14 +37,8 @@ from mosaic_step_ca.store import store_authority
 from mosaic_step_ca.writing import written
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
-from prepared import remove_templates
 
 _numbers = count(1)
-
-
-def pytest_sessionfinish() -> None:
-    """Leave nothing of what was made for this process."""
-    remove_templates()
 
 
 BehindWall = Callable[[Iterable[Resource]], AbstractAsyncContextManager[Pool]]
@@ -67,6 +61,7 @@ LONGEST = (
     ),
     *(
         "gateway/tests/health",
+        "gateway/tests/scaffold",
         "gateway/tests/http/test_http_fuzz.py",
         "plugins/tier_local",
         "plugins/step_ca",

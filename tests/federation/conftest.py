@@ -23,6 +23,8 @@ from mosaic_gateway.boot import open_gateway
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.database import Pool
+from mosaic_gateway.testing.prepared import new_folder
+from mosaic_runs import run_mosaic
 from prepared import prepare
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
@@ -70,9 +72,12 @@ class Gateway:
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run ``mosaic`` and return what it printed; it must exit with ``code``."""
-        done = subprocess.run(
-            self.mosaic(*command), capture_output=True, text=True, check=False, timeout=90, env=self.variables
-        )
+        if self.inside:
+            done = subprocess.run(
+                self.mosaic(*command), capture_output=True, text=True, check=False, env=self.variables
+            )
+        else:
+            done = run_mosaic("--config", self.config, *command, env=self.variables)
         assert done.returncode == code, (
             f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         )
@@ -126,10 +131,12 @@ class Gateway:
             yield gateway.database
 
 
-def make(parent: Path, name: str, *init: str, inside: tuple[str, ...] = (), **settings: Any) -> Gateway:
+def make(
+    parent: Path, name: str, *, authority: str = "embedded_ca", inside: tuple[str, ...] = (), **settings: Any
+) -> Gateway:
     port, peer_port = free_port(), free_port()
     made = Gateway(name, parent / name, port, peer_port, inside=inside)
-    made.token = prepare(made.directory, "--name", name, *init, port=port, peer_port=peer_port)
+    made.token = prepare(made.directory, name=name, authority=authority, port=port, peer_port=peer_port)
     made.config.write_text(json.dumps(json.loads(made.config.read_text()) | settings))
     return made
 
@@ -137,14 +144,13 @@ def make(parent: Path, name: str, *init: str, inside: tuple[str, ...] = (), **se
 @pytest.fixture(scope="session")
 def new_gateway() -> Iterator[Callable[..., Gateway]]:
     """Make gateways that are stopped and removed at the end."""
-    parent = Path(tempfile.mkdtemp(prefix="mosaic-two-", dir="/tmp"))  # Postgres may run as another user
-    parent.chmod(0o711)
+    parent = new_folder()
     made: list[Gateway] = []
 
-    def new(name: str, *init: str, **options: Any) -> Gateway:
+    def new(name: str, **options: Any) -> Gateway:
         place = Path(tempfile.mkdtemp(dir=parent))  # two files of tests may give a gateway the same name
         place.chmod(0o711)
-        made.append(make(place, name, *init, **options))
+        made.append(make(place, name, **options))
         return made[-1]
 
     yield new

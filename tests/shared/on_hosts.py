@@ -16,9 +16,7 @@ PATIENCE = 30.0  # seconds
 
 def on_host(new_gateway: Any, site: Any, name: str) -> Any:
     """A gateway that peers reach by its host's address, and users by a proxy before it."""
-    made = new_gateway(
-        name, "--authority", "step_ca", inside=site.inside, public_url=f"https://{site.address}"
-    )
+    made = new_gateway(name, authority="step_ca", inside=site.inside, public_url=f"https://{site.address}")
     configure(made, "federation", {"listen": {"host": site.address, "port": 8443}})
     return made
 

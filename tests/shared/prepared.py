@@ -1,28 +1,28 @@
-"""Gateways as `mosaic gateway init` makes them: made once in each process, for it takes seconds, and then copied."""
+"""Gateways as `mosaic gateway init` makes them: made once in each process by the authors' kit, and then copied."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
-from free_ports import free_port
+from mosaic_gateway.boot import open_gateway
+from mosaic_gateway.compose import compose
+from mosaic_gateway.config import read_config
+from mosaic_gateway.testing import prepared as kit
 
-_made: list[Path] = []
 
+def prepare(
+    directory: Path, *, name: str = "gateway", authority: str = "embedded_ca", port: int, peer_port: int
+) -> str:
+    """Make one of the local tier; return its admin's token.
 
-def prepare(directory: Path, *options: str, port: int, peer_port: int) -> str:
-    """Make one of the local tier, with these options; return its admin's token.
-
-    Gateways of the same options have the same keys and the same token: name those differently that meet.
+    Gateways of the same name have the same keys and the same token: name those differently that meet.
     """
-    template, token = _template(options)
+    template, token = _template(name, authority)
     subprocess.run(["cp", "-a", template, directory], check=True)
-    move_ports(directory / "mosaic.config.json", port, peer_port)
+    move_ports(directory / kit.CONFIG, port, peer_port)
     return token
 
 
@@ -34,21 +34,14 @@ def move_ports(file: Path, port: int, peer_port: int) -> None:
     file.write_text(json.dumps(config, indent=2))
 
 
-def remove_templates() -> None:
-    """At the end of the process."""
-    while _made:
-        shutil.rmtree(_made.pop())
-
-
 @cache
-def _template(options: tuple[str, ...]) -> tuple[Path, str]:
-    _made.append(
-        Path(tempfile.mkdtemp(prefix="mosaic-made-", dir="/tmp"))
-    )  # Postgres may run as another user
-    _made[-1].chmod(0o711)
-    directory = _made[-1] / "gateway"
-    ports = ("--port", str(free_port()), "--federation-port", str(free_port()))
-    command = [sys.executable, "-m", "mosaic_gateway.cli", "gateway", "init", directory, *ports, *options]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return directory, json.loads(done.stdout)["token"]
+def _template(name: str, authority: str) -> tuple[Path, str]:
+    directory = kit.kept_folder() / "gateway"
+    plugins = {"workspace": {}, "audit": {}, "federation": {"listen": {"port": 1}}, authority: {}}
+    config = kit.prepare(directory, {"name": name, "listen": {"public": {"port": 1}}, "plugins": plugins})
+
+    async def first_admin() -> str:
+        async with open_gateway(compose(read_config(config)), serving=False) as gateway:
+            return await kit.add_user(gateway.identities, "admin", admin=True)
+
+    return directory, kit.apart(first_admin)
