@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := .run/mosaic.config.json
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo run test check pytest bench docs lock
+.PHONY: help setup demo run test check pytest matrix bench docs site lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,19 @@ pytest: setup
 	@.ci/step-ca >/dev/null
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
+matrix: setup ## Try plugins, tiers, versions and Pythons in combination, each installed from wheels (ARGS="--only 'pair *'")
+	@.ci/services
+	@$(BIN)/python -m tests.matrix $(ARGS)
+
 bench: setup ## Measure, and print one table
 	@$(BIN)/python -m tests.bench
 
 docs: setup ## Write docs/reference anew from the code
 	@$(BIN)/python docs/generate.py
+
+site: setup ## Build the documentation as a site, strictly, into docs/_build
+	@$(BIN)/sphinx-build -W -n --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
 
 lock: setup ## Pin requirements.in into requirements.lock, with hashes and no addresses
 	$(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-header --universal -p 3.11 --quiet requirements.in -o requirements.lock

@@ -45,3 +45,13 @@ async def test_a_limiter_that_is_away_changes_no_refusal(ada: Any, services: Any
 )
 def test_who_counts_as_one_client(client: Any, key: str) -> None:
     assert client_of(client) == key
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(services: Any, app: Any, ada: Any) -> None:
+    app.config["BODY_TIMEOUT"] = 0.01
+    headers = {"Authorization": f"Bearer {ada.token}", "Content-Type": "application/json"}
+    async with app.test_client().request("/v1/tasks", method="POST", headers=headers) as connection:
+        await connection.send(b'{"title": ')
+        body = await connection.receive()
+    assert connection.status_code == 408
+    assert b"urn:mosaic:problem:request-timeout" in body

@@ -157,6 +157,31 @@ def test_rows_that_go_or_come_between_pages_hide_no_other(
     assert sorted(row["id"] for row in rest) == sorted(there)
 
 
+@dataclass
+class Timeless(Shelf):
+    """Its rows tell no time, so that it sorts them by id unless it is told how."""
+
+    async def list(self, resource: str, params: Mapping[str, str], asked: Asked) -> SourcePage:
+        return await Shelf.list(self, resource, {"sort": "id", **params}, asked)
+
+
+@pytest.mark.parametrize("gone", [(), ("a01",), ("a00", "a01", "a02")])
+async def test_rows_without_the_time_that_others_are_sorted_by_go_last_and_each_once(
+    gone: tuple[str, ...],
+) -> None:
+    timeless = Timeless("a", [{"id": f"a{n:02}"} for n in range(6)])
+    dated = Shelf("b", [{"id": "b00", "created_at": "2026-01-01T00:00:00.000000Z"}])
+    library = Library([timeless, dated])
+    first = await library.page(limit=3)
+    assert [row["id"] for row in first.items] == ["b00", "a00", "a01"]
+    timeless.rows = [row for row in timeless.rows if row["id"] not in gone]
+    rest = [first := await library.page(first.next_cursor, limit=3)]
+    while first.next_cursor is not None:
+        rest.append(first := await library.page(first.next_cursor, limit=3))
+    left = [f"a{n:02}" for n in range(2, 6)]
+    assert [row["id"] for page in rest for row in page.items] == [each for each in left if each not in gone]
+
+
 async def test_a_source_that_fails_in_the_middle_is_asked_again_and_loses_no_row() -> None:
     steady, shaky = shelf("a", 1, 3, 5, 7), shelf("b", 2, 4, 6, 8)
     library = Library([steady, shaky])

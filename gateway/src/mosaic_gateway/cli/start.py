@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from mosaic_gateway.boot import open_gateway, open_storage
-from mosaic_gateway.http import behind_proxies, listener_app, mounts_of, public_app, quick_first
+from mosaic_gateway.http import (
+    behind_proxies,
+    listener_app,
+    metrics_mount,
+    mounts_of,
+    public_app,
+    quick_first,
+)
+from mosaic_gateway.metrics.sharing import Figures, shared_directory
 from mosaic_gateway.serving import Endpoint, Limits, bind, inherited, run, serve, stop_event, supervise
 
 if TYPE_CHECKING:
@@ -37,9 +46,20 @@ def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:
 
 async def _alone(composition: Composition, sockets: Sequence[socket.socket]) -> None:
     with stop_event() as stop:
-        async with open_gateway(composition, serving=True) as gateway, gateway.working():
-            _announce(composition, sockets)
-            await _serve(gateway, sockets, stop)
+        await serve_alone(composition, sockets, stop=stop, started=lambda _: _announce(composition, sockets))
+
+
+async def serve_alone(
+    composition: Composition,
+    sockets: Sequence[socket.socket],
+    *,
+    stop: asyncio.Event,
+    started: Callable[[Gateway], None],
+) -> None:
+    """Own the storage and serve in this process until ``stop``; ``started`` is called once all is up."""
+    async with open_gateway(composition, serving=True) as gateway, gateway.working():
+        started(gateway)
+        await _serve(gateway, sockets, stop)
 
 
 async def _with_workers(
@@ -49,7 +69,8 @@ async def _with_workers(
         async with open_storage(composition, serving=True):
             _announce(composition, sockets)
             patience = composition.config.limits.drain_seconds + 5
-            await supervise(argv, sockets, workers=workers, stop=stop, patience=patience)
+            with shared_directory() if composition.config.metrics.bind else nullcontext():
+                await supervise(argv, sockets, workers=workers, stop=stop, patience=patience)
 
 
 def serve_worker(shell: Shell) -> None:
@@ -67,17 +88,20 @@ def serve_worker(shell: Shell) -> None:
 
 async def _serve(gateway: Gateway, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
     composition = gateway.composition
-    await serve(
-        _endpoints(gateway, sockets),
-        stop=stop,
-        limits=_limits(composition),
-        served=composition.host.listeners,
-        fast=composition.config.serving.fast,
-    )
+    figures = Figures(composition.host.metrics)
+    async with figures.kept_written():
+        await serve(
+            _endpoints(gateway, sockets, figures),
+            stop=stop,
+            limits=_limits(composition),
+            served=composition.host.listeners,
+            fast=composition.config.serving.fast,
+            metrics=composition.host.metrics,
+        )
 
 
-def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpoint]:
-    endpoints = []
+def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket], figures: Figures) -> list[Endpoint]:
+    endpoints, mounts = [], [metrics_mount(figures), *gateway.mounts]
     for listener, sock in zip(gateway.composition.listeners, sockets, strict=True):
         if listener.name == "public":
             trusted = gateway.composition.config.listen.public.trusted_proxies
@@ -85,9 +109,9 @@ def _endpoints(gateway: Gateway, sockets: Sequence[socket.socket]) -> list[Endpo
             endpoints.append(Endpoint(listener, app, sock, spared=_ALIVE))
         else:
             largest = listener.limits.max_body_bytes or gateway.max_body_bytes
-            app = listener_app(listener.name, gateway.mounts, max_body_bytes=largest)
+            app = listener_app(listener.name, mounts, max_body_bytes=largest)
             if gateway.composition.config.serving.fast:
-                app = quick_first(app, mounts_of(listener.name, gateway.mounts))
+                app = quick_first(app, mounts_of(listener.name, mounts))
             endpoints.append(Endpoint(listener, app, sock))
     return endpoints
 
@@ -97,12 +121,16 @@ def _limits(composition: Composition) -> Limits:
     return Limits(
         max_connections=limits.connections,
         max_requests=limits.requests,
+        max_unsent=limits.unsent_bytes,
         max_lag=limits.lag_seconds,
         drain=limits.drain_seconds,
     )
 
 
 def _announce(composition: Composition, sockets: Sequence[socket.socket]) -> None:
+    for plugin in composition.registry.plugins:
+        for warning in plugin.warnings:
+            click.echo(f"warning: plugin {plugin.name!r}: {warning}", err=True)
     parts = []
     for listener, sock in zip(composition.listeners, sockets, strict=True):
         host, port = sock.getsockname()[:2]

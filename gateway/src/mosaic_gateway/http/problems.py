@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Any, cast
 
 import asyncpg
 from quart import Quart, Response, g, request
@@ -32,7 +33,7 @@ log = logging.getLogger("mosaic.http")
 CONTENT_TYPE = "application/problem+json"
 
 _KNOWN = {error.status: error for error in (Malformed, Unauthenticated, Forbidden, NotFound, TooLarge)}
-_REMEDIES = {
+REMEDIES = {
     404: "check the path; on the public listener GET /openapi.json lists every one",
     405: "use one of the methods in the Allow header",
     413: "send less in one request",
@@ -52,6 +53,7 @@ class Problem:
     """An answer that says what went wrong."""
 
     status: int
+    code: str
     headers: Mapping[str, str]  # beside the content type
     body: bytes
 
@@ -83,7 +85,7 @@ def problem(
         "errors": [_place(fault) for fault in faults],
     }
     text = json.dumps(body, ensure_ascii=False).encode(errors="replace")
-    return Problem(status, headers or {}, text)
+    return Problem(status, code, headers or {}, text)
 
 
 def _place(fault: Fault) -> dict[str, str]:
@@ -155,7 +157,7 @@ async def _routing(error: HTTPException) -> Response:
             known.code if known else re.sub(r"[^a-z]+", "-", error.name.lower()),
             known.title if known else error.name,
             error.description or error.name,
-            remedy=_REMEDIES.get(status, ""),
+            remedy=REMEDIES.get(status, ""),
             headers={name: value for name, value in error.get_headers() if name != "Content-Type"},
         )
     )
@@ -166,4 +168,5 @@ async def _other(error: Exception) -> Response:
 
 
 def _response(found: Problem) -> Response:
+    cast(dict[str, Any], request.scope).setdefault("state", {})["problem"] = found.code  # for who counts
     return Response(found.body, found.status, headers=dict(found.headers), content_type=CONTENT_TYPE)

@@ -57,13 +57,14 @@ def _asked(scope: Any, quick: Iterable[Quick]) -> Callable[[Send], Awaitable[Non
     for each in quick:
         if (work := each(request)) is not None:
             begin(parent.decode("latin-1"))
-            return _Answering(work, request.request_id)
+            return _Answering(work, request.request_id, scope["state"])
     return None
 
 
 class _Answering:
-    def __init__(self, work: Awaitable[Answer], request_id: str) -> None:
+    def __init__(self, work: Awaitable[Answer], request_id: str, state: dict[str, Any]) -> None:
         self._work = work
+        self._state = state
         self._request_id = request_id
 
     async def __call__(self, send: Send) -> None:
@@ -71,6 +72,7 @@ class _Answering:
             answer = await self._work
         except Exception as error:  # as Quart does
             found = problems.of_error(error, self._request_id, "a quick answer")
+            self._state["problem"] = found.code  # for who counts
             await self._send(send, found.status, found.body, [_PROBLEM, *_encoded(found.headers.items())])
         else:
             await self._send(send, 200, answer.body, [_JSON, *_encoded(answer.headers.items())])

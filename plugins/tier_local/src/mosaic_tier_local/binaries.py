@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -57,7 +58,8 @@ async def run(argv: list[str], *, cwd: Path, stdin: str = "") -> Outcome:
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     return Outcome(process.returncode or 0, output.decode("utf-8", "replace"))

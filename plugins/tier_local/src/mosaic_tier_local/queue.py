@@ -14,6 +14,7 @@ from typing import Any
 
 from mosaic_hookspecs.errors import ConfigError, NotFound, Unavailable
 from mosaic_hookspecs.jobs import JobFailed, perform
+from mosaic_hookspecs.metrics import JOBS_WAITING
 from mosaic_hookspecs.protocols import Host, Queries
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import FailedJob, Job
@@ -38,7 +39,11 @@ class PostgresQueue:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Nothing to do: the host's database is up already."""
+        self._host.metrics.ask(JOBS_WAITING, self._waiting)
         yield
+
+    async def _waiting(self) -> float:
+        return float(await self._host.database.fetchval(_sql.waiting))
 
     async def enqueue(self, job: Job, data: Mapping[str, Any] | None = None, *, delay: float = 0) -> str:
         """Add a row."""

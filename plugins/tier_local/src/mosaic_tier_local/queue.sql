@@ -24,6 +24,9 @@ WHERE id = $1 AND attempt = $2;
 SELECT id::text AS id, name AS job, attempt AS attempts, error, failed_at FROM local_jobs
 WHERE failed_at IS NOT NULL ORDER BY failed_at DESC, id DESC;
 
+-- name: waiting
+SELECT count(*) FROM local_jobs WHERE failed_at IS NULL;
+
 -- name: retry
 UPDATE local_jobs SET failed_at = NULL, error = NULL, attempt = 0, run_at = now()
 WHERE id::text = $1 AND failed_at IS NOT NULL RETURNING id;

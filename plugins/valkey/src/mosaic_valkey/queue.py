@@ -29,6 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.jobs import perform
+from mosaic_hookspecs.metrics import JOBS_WAITING
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import FailedJob, Job
 from mosaic_valkey.server import PATIENCE, Server, explain, server_of
@@ -48,6 +49,7 @@ _PLAIN: dict[type[BaseException], BaseException] = {
     RedisTimeoutError: TimeoutError(),
 }
 _FAILED_KEPT = {"age": 30 * 24 * 3600, "count": 10_000}  # seconds, jobs
+_UNDONE = ("wait", "paused", "prioritized", "delayed", "active")
 _BLOCKING = 20.0  # seconds: a worker's wait for the next job, at most 10, must not look like silence
 
 
@@ -65,10 +67,15 @@ class BullMQQueue:
         self._server = server_of(self._host)
         client = _client(self._server, PATIENCE)
         self._queue = BullQueue(_QUEUE, self._options(client))
+        self._host.metrics.ask(JOBS_WAITING, self._waiting)
         try:
             yield
         finally:
             await client.aclose()
+
+    async def _waiting(self) -> float:
+        with self._explained():
+            return float(sum((await self._queue.getJobCounts(*_UNDONE)).values()))
 
     async def enqueue(self, job: Job, data: Mapping[str, Any] | None = None, *, delay: float = 0) -> str:
         """Add a job."""

@@ -1,0 +1,1 @@
+"""Figures of a running gateway: counted in plain numbers, brought together when somebody asks."""
