@@ -31,6 +31,7 @@ from mosaic_audit.stored import Stored
 from mosaic_audit.verifying import verify
 from mosaic_audit.writer import Writer
 from mosaic_gateway.database import connect, open_pool
+from mosaic_gateway.metrics.counts import Counts
 from mosaic_gateway.sealing import Keyring, create_keys
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import AuditEvent
@@ -115,7 +116,7 @@ async def _pool() -> AsyncIterator[tuple[Any, Any]]:
             async with open_pool(location) as pool:
                 host = SimpleNamespace(
                     database=pool, sealer=Keyring.read(Path(directory) / "keys.json"), gateway_name="work",
-                    settings=lambda _: Settings(checkpoint_rows=100_000),
+                    metrics=Counts(), settings=lambda _: Settings(checkpoint_rows=100_000),
                 )  # fmt: skip
                 yield pool, host
 

@@ -21,7 +21,7 @@ from tests.bench import Row
 
 from mosaic_gateway.cli.shell import Shell
 from mosaic_gateway.compose import Composition
-from mosaic_gateway.health import examine
+from mosaic_gateway.health.doctor import examine
 
 ROUNDS = 30
 HUNG = 2
