@@ -17,6 +17,8 @@ import pytest
 from pydantic import ValidationError
 from quart import Quart
 
+from mosaic_gateway.identity import Identities
+from mosaic_gateway.resources import ResourceRows, discover
 from mosaic_hookspecs import PROJECT, specs
 from mosaic_hookspecs.errors import NotFound, Unavailable
 from mosaic_hookspecs.sources import Asked
@@ -139,6 +141,22 @@ def test_mosaic_migrations(call: Call) -> None:
 def test_mosaic_sealed_columns(call: Call) -> None:
     [column] = call("mosaic_sealed_columns")
     assert column.place_of(7) == "weather_stations/7/password"
+
+
+async def test_mosaic_discoveries(call: Call, pool: Any) -> None:
+    [shop] = call("mosaic_discoveries")
+    assert await shop.find(pool) == []
+    await pool.execute(
+        "CREATE SCHEMA shop; CREATE TABLE shop.orders (id uuid, customer text, placed_at timestamptz, title text);"
+        "INSERT INTO users (username) VALUES ('lead');"
+        "INSERT INTO shop.orders VALUES (gen_random_uuid(), 'lead', now(), 'Chairs'),"
+        " (gen_random_uuid(), 'nobody', now(), 'Desks')"
+    )
+    async with pool.transaction() as sql:
+        found = await discover(sql._target, [], [("shop", shop)])
+    lead = await Identities(pool).user("lead")
+    page = await ResourceRows(pool, found, lambda: [b"k" * 32]).list(lead, "orders", {})
+    assert [item["title"] for item in json.loads(page.body)["items"]] == ["Chairs"]
 
 
 def test_mosaic_resources(call: Call) -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from mosaic_federation.keys import client_context, key_pem, new_key, signing_request
+from mosaic_runs import run_mosaic
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
 SCOPE = {
@@ -25,10 +26,8 @@ SCOPE = {
 
 def grant(work: Any, *command: str, stdin: str = "", code: int = 0) -> str:
     """Run ``mosaic federation …`` with something on standard input."""
-    done = subprocess.run(
-        [MOSAIC, "--config", work.config, "federation", *command],
-        input=stdin, capture_output=True, text=True, check=False, timeout=90, env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
+    environment = {**os.environ, "NO_COLOR": "1"}
+    done = run_mosaic("--config", work.config, "federation", *command, stdin=stdin, env=environment)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -112,6 +111,9 @@ def test_a_scope_can_be_checked_before_it_is_used(work: Any) -> None:
     assert "more than once" in grant(
         work, "scope", "check", "-", stdin='{"resources": ["tasks"], "resources": []}', code=2
     )
+    offer = work.offer()
+    same = grant(work, "scope", "simulate", offer["id"], "--scope", "-", "--json", stdin=json.dumps(SCOPE))
+    assert json.loads(same)["lost"] == 0  # nobody has asked yet
     schema = json.loads(grant(work, "scope", "schema"))
     assert set(schema["properties"]) >= set(SCOPE)
 

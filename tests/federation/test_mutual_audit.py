@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -14,6 +13,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+
+from mosaic_runs import run_mosaic
 
 NAME = "audited"  # what home calls work here
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -45,8 +46,8 @@ def rows_of(gateway: Any, request_id: str) -> list[dict[str, Any]]:
 
 def reconciled(home: Any) -> Any:
     """What reconcile prints; it exits with 1 exactly if there is a difference."""
-    command = home.mosaic("audit", "reconcile", NAME, "--tolerance", "0", "--since", "1h", "--json")
-    done = subprocess.run(command, capture_output=True, text=True, env=home.variables, check=False)
+    command = ("audit", "reconcile", NAME, "--tolerance", "0", "--since", "1h", "--json")
+    done = run_mosaic("--config", home.config, *command, env=home.variables)
     found = json.loads(done.stdout)
     assert done.returncode == bool(found["differences"]), done.stderr
     return found

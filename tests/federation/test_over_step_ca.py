@@ -99,6 +99,17 @@ def test_rows_are_read_with_a_chain_of_leaf_and_intermediate(pair: Pair, peer: d
     others[0].verify_directly_issued_by(root)
 
 
+def test_a_certificate_is_renewed_over_the_link(pair: Pair, peer: dict[str, Any]) -> None:
+    before = pair.home.json("federation", "peer", "show", "work")["serial"]
+    pair.home.run("federation", "peer", "renew", "work")
+    after = pair.home.json("federation", "peer", "show", "work")["serial"]
+    assert after != before
+    with pair.home.http() as client:
+        assert client.get("/v1/peers/work/tasks").status_code == 200
+    assert pair.work.json("federation", "grant", "show", peer["id"])["serial"] == after
+    assert int(after, 16) not in revoked_serials(pair)
+
+
 def test_a_replayed_url_quarantines_and_a_new_one_mends_it(pair: Pair, peer: dict[str, Any]) -> None:
     assert redeem(peer).status_code == 410
     with pair.home.http() as client:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from free_ports import free_port
+from mosaic_runs import run_mosaic
 from prepared import prepare
 
 if TYPE_CHECKING:
@@ -47,11 +48,9 @@ class Home:
 
     def run(self, *args: str, code: int = 0, **environment: str) -> str:
         """Run a command, check its exit code, and return what it printed on both streams."""
-        done = subprocess.run(
-            [*MOSAIC, "--config", str(self.config), *args],
-            capture_output=True, check=False, text=True, timeout=60,
-            env={**os.environ, **self.environment, **environment},
-        )  # fmt: skip
+        done = run_mosaic(
+            "--config", self.config, *args, env={**os.environ, **self.environment, **environment}
+        )
         assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
@@ -94,10 +93,7 @@ def initialise(directory: Path, *options: str, **environment: str) -> Home:
     """`mosaic gateway init`, with free ports."""
     port, federation = free_port(), free_port()
     command = ["gateway", "init", str(directory), "--port", str(port), "--federation-port", str(federation)]
-    done = subprocess.run(
-        [*MOSAIC, *command, *options, "--json"],
-        capture_output=True, check=False, text=True, timeout=60, env=os.environ | environment,
-    )  # fmt: skip
+    done = run_mosaic(*command, *options, "--json", env=os.environ | environment)
     assert done.returncode == 0, done.stderr
     return Home(directory, port, json.loads(done.stdout)["token"], environment)
 

@@ -68,3 +68,17 @@ def test_a_server_without_pgvector_is_refused(federated: Home, server_postgres: 
     output = federated.run("gateway", "start", code=5, MOSAIC_STORAGE__URL=url)
     assert "the server has no pgvector" in output
     assert "storage.enable_vector" in output
+
+
+def test_without_the_role_that_peers_are_answered_as_it_does_not_start(
+    federated: Home, vector_postgres: TcpPostgres
+) -> None:
+    database = asyncio.run(vector_postgres.new_database())
+    asyncio.run(vector_postgres.execute("CREATE EXTENSION vector", database=database))
+    asyncio.run(vector_postgres.execute("REVOKE mosaic_peer FROM mosaic"))
+    try:
+        output = federated.run("gateway", "start", code=5, MOSAIC_STORAGE__URL=vector_postgres.url(database))
+    finally:
+        asyncio.run(vector_postgres.execute("GRANT mosaic_peer TO mosaic"))
+    assert "not ready: row security: the role mosaic_peer is not there, or not mosaic's to take" in output
+    assert 'GRANT "mosaic_peer" TO "mosaic"' in output

@@ -231,6 +231,10 @@ class TestCommandLine:
         asked = {"_MOSAIC_COMPLETE": "bash_complete", "COMP_WORDS": "mosaic gate", "COMP_CWORD": "1"}
         assert "gateway" in run_mosaic(env=os.environ | asked).stdout
 
+    def test_the_schema_of_a_config_is_printed(self) -> None:
+        printed = CliRunner().invoke(mosaic, ["gateway", "config", "schema"]).output
+        assert "data_dir" in json.loads(printed)["properties"]
+
     def test_wrong_usage_is_exit_code_2(self) -> None:
         done = run_mosaic("gatway")
         assert (done.returncode, "No such command" in done.stderr) == (2, True)
@@ -240,6 +244,10 @@ class TestCommandLine:
         home.run("team", "add", "atlas")
         home.run("team", "add-member", "atlas", "ada")
         assert [m["username"] for m in home.json("team", "members", "atlas")] == ["ada"]
+        assert [team["slug"] for team in home.json("team", "list")] == ["atlas"]
+        home.run("team", "remove-member", "atlas", "ada")
+        assert home.json("team", "members", "atlas") == []
+        assert home.run("index", "vectors") == ""  # no plugin embeds
         token = home.json("token", "create", "ada", "--name", "laptop")
         listed = home.json("token", "list", "--user", "ada")
         assert [t["prefix"] for t in listed] == [token["prefix"]]

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -83,6 +84,16 @@ def test_the_readme_install_line_installs_every_member(third_party: Path) -> Non
     assert {ROOT / folder for folder in folders} == set(MEMBERS)
     run(third_party / "bin" / "pip", "install", "--no-build-isolation", *folders)
     assert re.match(r"mosaic\b.*\d+\.\d+", installed_version(third_party))
+
+
+def test_members_are_of_one_release_and_say_which_hooks_they_were_built_for() -> None:
+    projects = [tomllib.loads((member / "pyproject.toml").read_text())["project"] for member in MEMBERS]
+    (release,) = {project["version"] for project in projects}
+    major, minor, _ = map(int, release.split("."))
+    wanted = f"mosaic-hookspecs>={major}.{minor},<{major}.{minor + 1}"
+    for project in projects:
+        if project["name"] != "mosaic-hookspecs":
+            assert wanted in project["dependencies"], project["name"]
 
 
 def test_no_lock_file_names_an_address() -> None:
