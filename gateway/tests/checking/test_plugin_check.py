@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from free_ports import free_port
 from mosaic_gateway.cli.main import mosaic
+from mosaic_gateway.cli.plugin_check import _settings
 from mosaic_hookspecs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -236,3 +237,30 @@ def test_what_cannot_be_checked_says_why(monkeypatch: pytest.MonkeyPatch) -> Non
         run("workspace")
     assert "mosaic-gateway[testing]" in bare.value.remedy
     assert unknown.value.exit_code == bare.value.exit_code == 2
+
+
+def test_no_code_runs_but_that_of_the_distribution_that_is_named(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another's plugin that is called like it, nor what pytest is told elsewhere to load."""
+    install("fine", "")
+    install("other", "raise SystemExit(3)")
+    (tmp_path / "mosaic_other-1.0.dist-info/entry_points.txt").write_text(
+        "[mosaic]\nmosaic-fine = mosaic_other.plugin\n"
+    )
+    monkeypatch.setenv("PYTEST_PLUGINS", "mosaic_other.plugin")
+    assert {name for _, name, _ in rules("mosaic-fine")} == {""}
+
+
+def test_what_the_environment_says_for_a_gateway_is_not_checked_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The services of a real one, and plugins that the file does not name."""
+    (file := tmp_path / "check.json").write_text('{"plugins": {"audit": {}, "valkey": {}}}')
+    monkeypatch.setenv("MOSAIC_STORAGE__URL", "postgresql://mosaic@db.work.example/mosaic")
+    monkeypatch.setenv("MOSAIC_QUEUE__URL", "redis://queue.work.example:6379/0")
+    monkeypatch.setenv("MOSAIC_PLUGINS__OTHER__KEY", "1")
+    monkeypatch.setenv("MOSAIC_PLUGINS__VALKEY__CA_FILE", "/etc/ssl/valkey.pem")
+    found = _settings(file)
+    assert found.plugins == {"audit": {}, "valkey": {"ca_file": "/etc/ssl/valkey.pem"}}
+    assert (found.queue, found.storage) == (None, None)

@@ -147,6 +147,8 @@ async def test_the_probe_says_why() -> None:
         "tls://u:p@host:1",
         "tcp://h:1/x",
         "tcp://h:x",
+        f"tls://{'h' * 64}.example:1",
+        "tcp://h..example:1",
     ],
 )
 def test_no_address(address: str) -> None:

@@ -97,6 +97,30 @@ async def test_without_the_first_wall_every_door_still_shows_the_grants_rows_onl
             await rows.get(view, "orders", id_of(key))
 
 
+async def test_without_the_second_wall_every_door_still_shows_the_grants_rows_only(
+    share, grant, keys, id_of, pool
+):
+    """Answered as the tables' owner, to whom the view shows everything."""
+    rows = await share()
+    rows._peers = pool
+    team = await pool.fetchval("SELECT id FROM teams")
+    for scope, wanted in (
+        ({}, {"A-1", "A-2"}),
+        ({"include_teams": (team,), "include_personal": False}, {"A-3"}),
+        ({"include_teams": (uuid4(),), "include_personal": False}, set()),
+        ({"excluded_resources": (f"orders/{id_of('A-2')}",)}, {"A-1"}),
+    ):
+        view = await grant(**scope)
+        assert set(await keys(rows, view)) == wanted, scope
+        found = json.loads((await rows.search(view, "orders", {"q": "chairs OR lamp OR desks"})).body)[
+            "items"
+        ]
+        assert {item["external_id"] for item in found} == wanted, scope
+        for key in {"A-1", "A-2", "A-3", "B-1"} - wanted:
+            with pytest.raises(NotFound):
+                await rows.get(view, "orders", id_of(key))
+
+
 async def test_no_grant_and_an_unknown_one_see_nothing(share, grant):
     rows = await share()
     peers = peers_of(rows)

@@ -73,13 +73,10 @@ def check(shell: Shell, dist: str, file: Path | None, as_json: bool) -> None:
 def _plugins_of(dist: str) -> list[str]:
     from mosaic_gateway.plugins import installed
 
-    wanted = _plain(dist)
-    offers = installed().items()
-    found = [
-        name
-        for name, offer in offers
-        if name == dist or wanted in map(_plain, offer.distribution.split(", "))
-    ]
+    wanted, offers = _plain(dist), installed()
+    found = [name for name, offer in offers.items() if wanted in map(_plain, offer.distribution.split(", "))]
+    if not found and dist in offers:  # only then: another's plugin may be called like this distribution
+        found = [dist]
     if not found:
         raise _NotRun(
             f"no installed distribution or plugin is called {dist!r}",
@@ -94,16 +91,28 @@ def _plain(name: str) -> str:
 
 def _settings(file: Path | None) -> Settings:
     """What the file says. Raises :class:`ConfigError` for one that cannot be read or holds a mistake."""
-    from mosaic_gateway.config import Config, bind, queue_target, read_config, storage_target
+    from mosaic_gateway.config import (
+        Config,
+        bind,
+        queue_target,
+        read_config,
+        read_named,
+        storage_target,
+    )
     from mosaic_hookspecs.types import Tier
 
     make: type[Settings] = importlib.import_module(f"{_TESTING}.subject").Settings
     if file is None:
         return make()
     source = read_config(file)
+    # Of what the file names: a variable may be for a real gateway, with its database and all of its plugins.
+    named = {path[:2] for path in read_named(source)}
+    tables = {path[0] for path in named}
     data: dict[str, Any] = {
-        name: source.data[name] for name in ("plugins", "queue", "storage") if name in source.data
+        name: source.data[name] for name in ("plugins", "queue", "storage") if name in tables
     }
+    if "plugins" in data:
+        data["plugins"] = {k: v for k, v in data["plugins"].items() if ("plugins", k) in named}
     config, faults = bind(Config, {"tier": "local", "name": "check", "data_dir": "data", **data})
     if config is None or faults:
         raise _NotRun(f"{file}: it cannot be used", faults=faults, remedy="mend the keys above")

@@ -1,7 +1,15 @@
 """The configuration: where it is read from, and the one model it is bound to."""
 
 from mosaic_gateway.config.binding import bind, faults_of
-from mosaic_gateway.config.files import CONFIG_NAMES, Source, find_config, leaves, read_config, read_origins
+from mosaic_gateway.config.files import (
+    CONFIG_NAMES,
+    Source,
+    find_config,
+    leaves,
+    read_config,
+    read_named,
+    read_origins,
+)
 from mosaic_gateway.config.model import Config, NoSettings
 from mosaic_gateway.config.schema import config_schema
 from mosaic_gateway.config.shown import Setting, settings_in_force
@@ -21,6 +29,7 @@ __all__ = [
     "leaves",
     "queue_target",
     "read_config",
+    "read_named",
     "read_origins",
     "settings_in_force",
     "storage_target",

@@ -113,12 +113,7 @@ def read_config(path: Path) -> Source:
 
 def read_origins(source: Source) -> dict[KeyPath, str]:
     """Where each value of a source comes from: the name of a variable, or the path of a file."""
-    # Dynaconf's history knows each file's layer, but only the sum of all variables.
-    files = [
-        (layer["identifier"], dict(leaves(_plain(layer["value"]))))
-        for layer in get_history(_load(source.path))
-        if Path(layer["identifier"]).suffix in _PARSE
-    ]
+    files = _layers(source)
     names = {name.upper(): name for name in os.environ if name.startswith(f"{_PREFIX}_")}
 
     def origin(path: KeyPath) -> str:
@@ -128,6 +123,20 @@ def read_origins(source: Source) -> dict[KeyPath, str]:
         return next((file for file, layer in reversed(files) if path in layer), str(source.path))
 
     return {path: origin(path) for path, _ in leaves(source.data)}
+
+
+def read_named(source: Source) -> set[KeyPath]:
+    """Every value that a file names, whatever variables say of it; an empty table is one, too."""
+    return {path for _, layer in _layers(source) for path in layer}
+
+
+def _layers(source: Source) -> list[tuple[str, dict[KeyPath, Any]]]:
+    """Each file with its values. Dynaconf's history knows these, but only the sum of all variables."""
+    return [
+        (layer["identifier"], dict(leaves(_plain(layer["value"]))))
+        for layer in get_history(_load(source.path))
+        if Path(layer["identifier"]).suffix in _PARSE
+    ]
 
 
 def leaves(table: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

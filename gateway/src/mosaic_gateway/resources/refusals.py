@@ -45,9 +45,10 @@ def translated(table: Table) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class OfView:
-    """Implements :class:`Reads`. A view shows what others keep, and may take away or close at any time.
+    """Implements :class:`Reads`. A view shows what others keep, and may take away, close or break at any time.
 
-    Then it raises :class:`Unavailable`, and the log says why.
+    Then it raises :class:`Unavailable`, and the log says why; never with Postgres' words about a value, which may be
+    of anybody's row.
     """
 
     reads: Reads
@@ -67,8 +68,10 @@ class OfView:
     def _still_there(self) -> Iterator[None]:
         try:
             yield
-        except (asyncpg.SyntaxOrAccessError, asyncpg.FDWError) as error:
-            log.warning("resource %s: %s", self.name, error.args[0])
+        except asyncpg.PostgresError as error:
+            names_objects = isinstance(error, asyncpg.SyntaxOrAccessError)
+            why = error.args[0] if names_objects else f"{type(error).__name__} ({error.sqlstate})"
+            log.warning("resource %s: %s", self.name, why)
             raise Unavailable(
                 f"{self.name} cannot be read at the moment",
                 remedy="tell the gateway's admin: `mosaic gateway doctor` says what has changed",

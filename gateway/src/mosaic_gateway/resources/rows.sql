@@ -7,13 +7,13 @@ SELECT coalesce(string_agg(p.item, ','), '') AS items,
        (array_agg(p.value))[count(p.item)]::text AS value,
        (array_agg(p.id))[count(p.item)]::text AS id
 FROM (
-    SELECT CASE WHEN r.n <= {limit} AND (r.n = 1 OR r.bytes <= {budget}) THEN
+    SELECT CASE WHEN r._n <= {limit} AND (r._n = 1 OR r._bytes <= {budget}) THEN
                (SELECT row_to_json(i)::text FROM (SELECT {item}) i)
            END AS item,
            r."{sort}" AS value,
            r.id
     FROM (
-        SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
+        SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
         FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
         ORDER BY {order} LIMIT {limit} + 1
     ) r
@@ -30,12 +30,12 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL
 -- name: items
 SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) i) AS item, r."{sort}"::text AS value, r.id::text AS id
 FROM (
-    SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
+    SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
     FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
     ORDER BY {order} LIMIT {limit}
 ) r
-WHERE r.n = 1 OR r.bytes <= {budget}
-ORDER BY r.n;
+WHERE r._n = 1 OR r._bytes <= {budget}
+ORDER BY r._n;
 
 -- name: get
 SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) i) AS item, r.version

@@ -114,8 +114,10 @@ def text_vector(table: Table, language: Language, row: str = "r.") -> str:
     """
     if table.search == table.resource.search and language == _STORED:
         return f"{row}search_vector"
+    # Of a table no row is kept whose words do not fit; of a view nobody has looked.
+    most = 100_000 if not table.resource.view else min(100_000, 130_000 // len(table.resource.search))
     return " || ".join(
-        f"setweight(to_tsvector('{language}', coalesce(left({row}\"{name}\", 100000), '')), '{weight}')"
+        f"setweight(to_tsvector('{language}', coalesce(left({row}\"{name}\", {most}), '')), '{weight}')"
         for name, weight in zip(table.resource.search, "A" + "B" * len(table.resource.search), strict=False)
         if name in table.search
     )

@@ -9,13 +9,13 @@ SELECT coalesce(string_agg(p.item, ','), '') AS items, count(*) AS found
 FROM (
     SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}, r.rank{highlights}) i) AS item
     FROM (
-        SELECT r.*, row_number() OVER w AS n, sum({weight}) OVER w AS bytes
+        SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
         FROM (SELECT {raw}, f.rank FROM {rows} WHERE {visible}) r
         WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
         ORDER BY r.rank DESC, {order} LIMIT {limit}::bigint
     ) r
-    WHERE r.n = 1 OR r.bytes <= {budget}
-    ORDER BY r.n
+    WHERE r._n = 1 OR r._bytes <= {budget}
+    ORDER BY r._n
 ) p
 
 -- name: rows_of_table
@@ -26,25 +26,25 @@ FROM (
 
 -- name: text_in_view
 -- Each way by itself, whole rows: no condition of a join gets behind the barrier of a view.
-SELECT r.*, ts_rank(r.words, (SELECT query FROM q)) AS rank
+SELECT r.*, ts_rank(r._words, (SELECT query FROM q)) AS rank
 FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {ranked}) r
 ORDER BY rank DESC, {order} LIMIT {ceiling}
 
 -- name: personal_way_in_view
-SELECT r.*, {text_vector} AS words
+SELECT r.*, {text_vector} AS _words
 FROM "{table}" r WHERE {personal} AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
 
 -- name: team_way_in_view
 SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
-    SELECT r.*, {text_vector} AS words FROM "{table}" r
+    SELECT r.*, {text_vector} AS _words FROM "{table}" r
     WHERE r.team_id = t.team_id AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
     OFFSET 0
 ) r
 
 -- name: text
-SELECT {keys}, ts_rank(r.words, (SELECT query FROM q)) AS rank
+SELECT {keys}, ts_rank(r._words, (SELECT query FROM q)) AS rank
 FROM (
-    SELECT {keys}, {text_vector} AS words
+    SELECT {keys}, {text_vector} AS _words
     FROM (
         SELECT r.* FROM "{table}" r
         WHERE ARRAY[coalesce(r.team_id, r.owner_id)] && ARRAY({places})  -- as much as the index knows of {visible}

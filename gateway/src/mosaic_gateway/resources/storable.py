@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from mosaic_hookspecs.errors import Fault
 
 _BIGINT = 2**63
+_DIGITS = 131_072  # of a numeric before its point
+_PLACES = 16_383  # behind it
 #: What pydantic also takes for a time (a count of seconds, a date with a space) is not RFC 3339.
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.IGNORECASE)
 TIME_HINT = "expected a time with a time zone (RFC 3339), such as 2026-01-31T12:00:00Z"
@@ -23,6 +26,8 @@ def problem(value: object) -> str | None:
         return None if -_BIGINT <= value < _BIGINT else "the number does not fit into 64 bits"
     if isinstance(value, float):
         return None if math.isfinite(value) else "the number is not finite"
+    if isinstance(value, Decimal):
+        return None if _fits(value) else "the number is too long"
     return _time_problem(value) if isinstance(value, datetime) else None
 
 
@@ -56,6 +61,11 @@ def _text_problem(text: str) -> str | None:
     except UnicodeEncodeError:
         return "half of a surrogate pair is not a character"
     return None
+
+
+def _fits(number: Decimal) -> bool:
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_PLACES and max(number.adjusted(), exponent) < _DIGITS
 
 
 def _time_problem(moment: datetime) -> str | None:

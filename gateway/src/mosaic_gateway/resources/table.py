@@ -85,12 +85,14 @@ class Table:
 def shown(table: Table, columns: frozenset[str] | None) -> Table:
     """Return the table as if it had only these columns, for reads; None: all.
 
-    What is not there is in no item, no error, no order and no size, and no filter, sort or search knows it.
+    What is not there is in no item, no error, no order and no size, and no filter, sort or search knows it. Nor
+    is the version of a view's row, which is a hash of all columns: what it is of could be tried out.
     """
     if columns is None:
         return table
     narrow = copy(table)
-    narrow.columns = {name: column for name, column in table.columns.items() if name in columns}
+    told = columns - {"version"} if table.resource.view else columns
+    narrow.columns = {name: column for name, column in table.columns.items() if name in told}
     narrow._describe()
     return narrow
 

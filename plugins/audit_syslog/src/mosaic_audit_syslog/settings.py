@@ -33,6 +33,7 @@ def place_of(address: str) -> Place:
     if url.scheme == "unix" and url.path.startswith("/") and not url.netloc:
         return Place("unix", path=url.path)
     if url.scheme in {"tcp", "tls", "udp"} and url.hostname and url.port and url.path in {"", "/"}:
+        url.hostname.encode("idna")  # as who looks the name up does: a label has at most 63 bytes
         return Place(cast(Kind, url.scheme), url.hostname, url.port)
     raise ValueError(_FORMS)
 

@@ -12,6 +12,8 @@ from mosaic_tables.columns import KEYS, KINDS, NAMES, TEXTS, TIMES, Column
 from mosaic_tables.settings import SharedTable, table_name
 
 _sql = load_queries("mosaic_tables", "queries.sql")
+_NAMED = frozenset({"owner", "team"})  # whoever is named sees the row
+_EXACTLY = 'share a view of yours that gives it COLLATE "C"'
 _CAN_BE_UNIQUE = frozenset("rpm")  # kinds of relations with indexes: of a view nothing says what is unique
 
 
@@ -66,6 +68,8 @@ def _faults(shared: SharedTable, found: Relation, role: str) -> Iterator[Fault]:
         elif not column.readable:
             used.add(column.quoted)
             yield Fault(key, f"the gateway may not read {name!r}")
+        elif key in _NAMED and not column.exact:
+            yield Fault(key, f"the collation of {name!r} takes different names for one: {_EXACTLY}")
         elif key == "id" and not column.unique and found.kind in _CAN_BE_UNIQUE:
             yield Fault(key, f"no unique index or primary key is on {name!r} alone: two rows could be one")
     if used:

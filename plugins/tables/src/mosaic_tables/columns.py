@@ -50,7 +50,8 @@ NAMES = TEXTS - {"enum"}
 TIMES = {
     "timestamptz": "{}",
     "timestamp": "({} AT TIME ZONE 'UTC')",
-    "date": "({}::timestamp AT TIME ZONE 'UTC')",
+    # A date may lie behind the last timestamp, and one such row must not fail the lists of everybody.
+    "date": "CASE WHEN {0} >= date '294277-01-01' THEN 'infinity' ELSE {0}::timestamp AT TIME ZONE 'UTC' END",
 }
 KEYS = frozenset({"uuid", "int2", "int4", "int8", "text", "varchar"})
 
@@ -67,6 +68,7 @@ class Column:
     filled: bool  # never NULL
     unique: bool
     readable: bool  # to the gateway's role
+    exact: bool  # of texts that are not the same no two are equal
 
     @property
     def annotation(self) -> Any:

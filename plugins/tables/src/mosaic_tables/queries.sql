@@ -9,6 +9,7 @@ WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f
 SELECT a.attname::text AS name, a.attnum::int AS number, quote_ident(a.attname) AS quoted,
        format_type(a.atttypid, a.atttypmod) AS shown, a.attnotnull AS filled,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable,
+       coalesce((SELECT c.collisdeterministic FROM pg_collation c WHERE c.oid = a.attcollation), true) AS exact,
        CASE WHEN t.typtype = 'e' THEN 'enum'
             WHEN t.oid < 16384 OR t.typname = 'citext' THEN t.typname::text ELSE '' END AS type,
        CASE WHEN t.typname = 'varchar' AND b.modifier > 4 THEN b.modifier - 4 END AS length,

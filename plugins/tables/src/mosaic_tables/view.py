@@ -13,6 +13,10 @@ from mosaic_tables.catalogue import Relation
 from mosaic_tables.columns import KINDS, TIMES, Column
 from mosaic_tables.settings import SharedTable
 
+# Characters of a row that are searched. A tsvector holds 1 MB, and hyphenated words of four-byte characters take 8
+# bytes for each: with more, one such row would fail the searches of everybody.
+_TEXT = 130_000
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -85,8 +89,9 @@ class View:
         """The words of a row, as an index has to have them; empty: there is nothing to search."""
         texts = [self._value(self.shared.fields[name], row) for name in self.shared.search]
         weights = "A" + "B" * len(texts)
+        most = min(100_000, _TEXT // max(1, len(texts)))
         return " || ".join(
-            f"setweight(to_tsvector('english', coalesce(left({text}, 100000), '')), '{weight}')"
+            f"setweight(to_tsvector('english', coalesce(left({text}, {most}), '')), '{weight}')"
             for text, weight in zip(texts, weights, strict=False)
         )
 

@@ -66,7 +66,8 @@ def _suites(found: Subject) -> list[Checked]:
     ]
     arguments += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=sys", "--tb=no"]
     # pytest's own report is not ours, and pytest-timeout needs one to write to
-    with redirect_stdout(StringIO()), _environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_ADDOPTS=""):
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
+    with redirect_stdout(StringIO()), _environment(**alone):
         code = pytest.main([*arguments, "--pyargs", "mosaic_gateway.testing.check"], plugins=[results])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"pytest itself failed ({code!r})")
