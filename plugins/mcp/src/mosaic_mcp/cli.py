@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -32,9 +34,14 @@ def mcp(url: str, token_file: Path | None) -> None:
     """
     import anyio
 
-    from mosaic_hookspecs.errors import Unauthenticated
+    from mosaic_hookspecs.errors import Malformed, Unauthenticated
     from mosaic_mcp.relay import relay
 
+    if not _keeps_secrets(url):
+        raise Malformed(
+            f"{url} would carry the API token in clear over a network",
+            remedy="use the gateway's https:// address, or a tunnel to this machine",
+        )
     token = token_file.read_text().strip() if token_file else os.environ.get("MOSAIC_TOKEN", "")
     if not token:
         raise Unauthenticated(
@@ -42,3 +49,15 @@ def mcp(url: str, token_file: Path | None) -> None:
             remedy="set MOSAIC_TOKEN or give --token-file; `mosaic token create` makes one",
         )
     anyio.run(relay, url.rstrip("/"), token)
+
+
+def _keeps_secrets(url: str) -> bool:
+    """Whether what is sent there is sealed, or stays on this machine."""
+    there = urlsplit(url)
+    if there.scheme == "https":
+        return True
+    try:
+        here = ip_address(there.hostname or "").is_loopback
+    except ValueError:
+        here = there.hostname == "localhost"
+    return there.scheme == "http" and here
