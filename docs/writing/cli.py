@@ -16,10 +16,9 @@ from writing.tests import PAGES, page_with, test_of
 def cli() -> str:
     stored = (DOCS / "reference" / "cli.md").read_text()
     parts = ["# Command line", "What `--help` says of each command, and the test that runs it."]
-    for path, command in commands(["mosaic"], mosaic):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=100)
-        parts += [f"## {' '.join(path)}", fence("text", command.get_help(context))]
-        if not isinstance(command, click.Group):
+    for path, context in commands("mosaic", mosaic):
+        parts += [f"## {' '.join(path)}", fence("text", context.get_help())]
+        if not isinstance(context.command, click.Group):
             parts.append(f"Run by {run_by(path[1:], stored)}.")
     return page(parts)
 
@@ -44,10 +43,15 @@ def _quoted(words: list[str]) -> str:
     return r",\s*".join(f'"{word}"' for word in words)
 
 
-def commands(path: list[str], command: click.Command) -> Iterator[tuple[list[str], click.Command]]:
-    yield path, command
+def commands(
+    name: str, command: click.Command, above: click.Context | None = None
+) -> Iterator[tuple[list[str], click.Context]]:
+    """Every command, with its words and as it is called."""
+    context = click.Context(
+        command, info_name=name, parent=above, terminal_width=100, **command.context_settings
+    )
+    yield context.command_path.split(), context
     if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            if (child := command.get_command(context, name)) and not child.hidden:
-                yield from commands([*path, name], child)
+        for each in command.list_commands(context):
+            if (child := command.get_command(context, each)) and not child.hidden:
+                yield from commands(each, child, context)

@@ -247,6 +247,7 @@ async def test_a_job_survives_kill_9_of_its_worker(redis_server: Any) -> None:
     program = textwrap.dedent(f"""
         import asyncio, os, signal
         from types import SimpleNamespace
+        from mosaic_gateway.metrics.counts import Counts
         from mosaic_hookspecs.types import Job, QueueTarget
         from mosaic_valkey.queue import BullMQQueue
         from mosaic_valkey.settings import Settings

@@ -6,6 +6,7 @@ ancestor that the user Postgres runs as may not enter is in the way.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -20,6 +21,7 @@ ROLE = "gateway"
 PEER_ROLE = "gateway_peer"  # what peers are answered as: the core's migration 0004_peers says why
 DATABASE = "mosaic"
 HERE = "/proc/self/cwd"
+_TRIES = 100  # in five seconds; what is left then goes at the next start
 MARKER = "mosaic-cluster"
 PEERS_MARKER = "mosaic-cluster-peers"  # there once the cluster has what PEERS makes
 
@@ -60,7 +62,7 @@ async def prepare(cluster: Path, account: Account, binaries: Path) -> None:
     """
     try:
         for leftover in cluster.parent.glob(f"{cluster.name}.init-[0-9]*"):
-            shutil.rmtree(leftover, ignore_errors=True)  # a killed initdb may be removing it, too
+            await _remove(leftover)
         if not _is_ours(cluster, account):
             await _create(cluster, account, binaries)
         _replace(cluster / "pg_hba.conf", "local all all peer map=gw\n", account)
@@ -70,6 +72,19 @@ async def prepare(cluster: Path, account: Account, binaries: Path) -> None:
             f"cannot use {cluster} for the database: {error.strerror}",
             remedy="check the rights of the directory and the free space of its disk",
         ) from error
+
+
+async def _remove(leftover: Path) -> None:
+    """Take away what a killed start left; for a moment its initdb may still write there, or remove it, too."""
+    for _ in range(_TRIES):
+        if _removed(leftover):
+            return
+        await asyncio.sleep(0.05)
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _is_ours(cluster: Path, account: Account) -> bool:
