@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from mosaic_gateway.config import read_config
 from mosaic_hookspecs.errors import ConfigError
+from mosaic_runs import run_mosaic
 
 GOOD = {"tier": "local", "name": "home", "data_dir": "data"}
 PROGRAM = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()\ndef load(*a, **k): pass\n"
@@ -94,16 +94,6 @@ def _bomb() -> str:
 def test_a_yaml_of_few_lines_and_endless_content_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mosaic.config.yaml"
     path.write_text(f"tier: local\nname: home\ndata_dir: data\n{text}\n")
-    command = [
-        sys.executable,
-        "-m",
-        "mosaic_gateway.cli",
-        "--config",
-        str(path),
-        "gateway",
-        "config",
-        "check",
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = run_mosaic("--config", path, "gateway", "config", "check", seconds=60)
     assert ended.returncode == 3, ended.stderr
     assert "too many values" in ended.stderr

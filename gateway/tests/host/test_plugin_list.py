@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from made_plugins import make_plugin
-from mosaic_gateway.cli.main import _plugin_commands, mosaic
+from mosaic_gateway.cli.main import mosaic
 from mosaic_gateway.cli.start import _announce
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
@@ -25,6 +24,7 @@ from mosaic_gateway.plugins import loader
 from mosaic_gateway.serving import bind
 from mosaic_hookspecs import specs
 from mosaic_hookspecs.errors import ConfigError
+from mosaic_runs import run_mosaic
 
 STRICT = """
 from pydantic import BaseModel, ConfigDict
@@ -71,19 +71,8 @@ def test_the_list_shows_what_cannot_be_loaded_and_why(config: Callable[..., Path
 
 def test_the_doctor_shows_what_cannot_be_loaded_and_why(config: Callable[..., Path], tmp_path: Path) -> None:
     path = config(broken="raise SystemExit(0)")
-    doctor = [
-        sys.executable,
-        "-m",
-        "mosaic_gateway.cli",
-        "--config",
-        str(path),
-        "gateway",
-        "doctor",
-        "--json",
-    ]
-    done = subprocess.run(
-        doctor, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tmp_path), "PATH": ""}
-    )
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    done = run_mosaic("--config", path, "gateway", "doctor", "--json", env=environment)
     assert done.returncode == 2, done.stderr
     (finding,) = json.loads(done.stdout)["findings"]
     assert finding["status"] == "red"
@@ -98,12 +87,10 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
     def install(name: str, source: str, command: str) -> None:
         made.append(make_plugin(tmp_path, name, source, command=command))
-        _plugin_commands.cache_clear()
 
     yield install
     for module in made:
         sys.modules.pop(module, None)
-    _plugin_commands.cache_clear()
 
 
 COMMAND = "import click\n@click.command()\ndef command(): click.echo('sung')\n"

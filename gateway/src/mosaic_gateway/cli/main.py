@@ -7,8 +7,6 @@ import os
 import sys
 import traceback
 import warnings
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +14,7 @@ import click
 
 from mosaic_gateway.cli.logs import redact_last_resort
 from mosaic_gateway.cli.shell import Shell, printable_lines
+from mosaic_gateway.installed import offered
 from mosaic_hookspecs.errors import ConfigError, MosaicError
 from mosaic_hookspecs.redaction import redact
 
@@ -95,9 +94,8 @@ def _absent(name: str, why: str) -> click.Command:
     )
 
 
-@cache
 def _plugin_commands() -> dict[str, tuple[str, ...]]:
-    points = sorted(entry_points(group="mosaic.commands"))
+    points = sorted(offered("mosaic.commands"))
     return {
         name: tuple(dict.fromkeys(p.value for p in points if p.name == name))
         for name in {p.name for p in points}

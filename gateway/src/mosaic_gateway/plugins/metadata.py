@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from importlib.metadata import Distribution, EntryPoint, PackageMetadata, entry_points, version
+from functools import cached_property
+from importlib.metadata import Distribution, EntryPoint, PackageMetadata, version
 
+from mosaic_gateway.installed import offered
 from mosaic_hookspecs import PROJECT
 from mosaic_hookspecs.errors import ConfigError
 
@@ -69,7 +68,13 @@ class Offer:
 
 def installed() -> dict[str, Offer]:
     """Plugins by name. The metadata of all distributions is read once, until one comes or goes."""
-    return _scanned(tuple((folder, _changed(folder)) for folder in sys.path))
+    points: dict[str, list[EntryPoint]] = {}
+    for point in offered(PROJECT):
+        points.setdefault(point.name, []).append(point)
+    return {
+        name: Offer(name, found[0].module, tuple(each.dist for each in found if each.dist))
+        for name, found in points.items()
+    }
 
 
 def satisfies(release: str, specifier: str) -> bool:
@@ -119,21 +124,3 @@ def _which_to_upgrade(here: str, offer: Offer) -> str:
         f"upgrade the plugin: pip install --upgrade {offer.distribution}; if no release of it is built for {here}, "
         "take it out of the config"
     )
-
-
-def _changed(folder: str) -> int:
-    try:
-        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 - sys.path holds text
-    except OSError:
-        return 0
-
-
-@lru_cache(maxsize=4)
-def _scanned(_path: tuple[tuple[str, int], ...]) -> dict[str, Offer]:
-    points: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=PROJECT):
-        points.setdefault(point.name, []).append(point)
-    return {
-        name: Offer(name, found[0].module, tuple(each.dist for each in found if each.dist))
-        for name, found in points.items()
-    }
