@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CONFIG = "mosaic.config.json"
+_LOCAL = {"tier": "local", "data_dir": "data"}
 LIFE = timedelta(days=1)  # of a token
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux; a folder of our own is made in it
 _ROOM = 2 << 30  # bytes; a gateway takes 50 MB
@@ -85,11 +86,12 @@ def _template() -> Path:
     """A data directory with the gateway's own tables, and no keys, for all gateways of this process."""
     from mosaic_gateway.boot import open_storage, prepare_data_dir
     from mosaic_gateway.compose import compose
-    from mosaic_gateway.config import read_config
+    from mosaic_gateway.config import Source
     from mosaic_gateway.sealing import KEY_FILE
 
     folder = kept_folder()
-    composition = compose(read_config(_write(folder, {"name": "template"})))
+    # not read from the file: variables of the author's would be laid over it
+    composition = compose(Source(folder / CONFIG, {**_LOCAL, "name": "template"}))
     prepare_data_dir(composition.config.data_dir)
 
     async def work() -> None:
@@ -103,5 +105,5 @@ def _template() -> Path:
 
 def _write(directory: Path, config: Mapping[str, Any]) -> Path:
     path = directory / CONFIG
-    path.write_text(json.dumps({"tier": "local", "data_dir": "data"} | dict(config), indent=2))
+    path.write_text(json.dumps(_LOCAL | dict(config), indent=2))
     return path
