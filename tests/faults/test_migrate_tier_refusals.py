@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,17 +31,22 @@ async def test_rows_of_others_on_the_target_are_kept(small: Home, debian: Postgr
     assert await debian.content(url) == before
 
 
+async def under_way(conn: Any, tool: subprocess.Popen[str]) -> None:
+    """Wait until the tool has noted in the target what it is about to do."""
+    for sign in (
+        "to_regclass('mosaic_transfer.job') IS NOT NULL",
+        "EXISTS (SELECT FROM mosaic_transfer.job)",
+    ):
+        while not await conn.fetchval(f"SELECT {sign}"):
+            assert tool.poll() is None, tool.communicate()
+            await asyncio.sleep(0.002)
+
+
 async def test_rows_written_to_the_target_during_the_copy_are_kept(small: Home, debian: Postgres) -> None:
     url = await debian.new_database()
     tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
     async with debian.administration(name(url)) as conn:
-        for sign in (
-            "to_regclass('mosaic_transfer.job') IS NOT NULL",
-            "EXISTS (SELECT FROM mosaic_transfer.job)",
-        ):
-            while not await conn.fetchval(f"SELECT {sign}"):
-                assert tool.poll() is None, tool.communicate()
-                await asyncio.sleep(0.002)
+        await under_way(conn, tool)
         await conn.execute("CREATE SCHEMA mosaic AUTHORIZATION gateway; SET ROLE gateway")
         await conn.execute("CREATE TABLE mosaic.theirs AS SELECT 'kept' AS word")
     out, err = await asyncio.to_thread(tool.communicate)
@@ -89,13 +95,7 @@ async def test_an_unfinished_move_from_another_source_is_left_alone(
     async with with_vector.administration(name(url)) as conn:
         await conn.execute("CREATE EXTENSION vector")
         tool = standalone.popen("storage", "migrate-tier", "--to", "federated", "--target", url, "--yes")
-        for sign in (
-            "to_regclass('mosaic_transfer.job') IS NOT NULL",
-            "EXISTS (SELECT FROM mosaic_transfer.job)",
-        ):
-            while not await conn.fetchval(f"SELECT {sign}"):
-                assert tool.poll() is None, tool.communicate()
-                await asyncio.sleep(0.002)
+        await under_way(conn, tool)
     tool.kill()
     tool.communicate()
     assert "unfinished migrate-tier from another source" in small.migrate(url, "--yes", code=4)

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
+from all_pages import all_pages
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows
 from mosaic_hookspecs.types import GrantView, Resource
@@ -154,12 +155,6 @@ def titles(rows):
     """List things and return their titles, over all pages."""
 
     async def titles(viewer, /, **params: str) -> list[str]:
-        found: list[str] = []
-        while True:
-            page = json.loads((await rows.list(viewer, "things", params)).body)
-            found += [item["title"] for item in page["items"]]
-            if page["next_cursor"] is None:
-                return found
-            params["cursor"] = page["next_cursor"]
+        return [item["title"] for item in await all_pages(rows, viewer, "things", params)]
 
     return titles

@@ -20,23 +20,10 @@ from mosaic_gateway.database import Pool
 from mosaic_gateway.metrics.counts import Counts
 from mosaic_gateway.sealing import Keyring, create_keys
 from mosaic_hookspecs.audit import AuditCheckpoint
+from mosaic_hookspecs.testing import audit_event
 from mosaic_hookspecs.types import AuditEvent, MigrationSet
 
-EVENT = AuditEvent(
-    peer="home",
-    grant_id=uuid4(),
-    subject_id=uuid4(),
-    serial="0a1b",
-    verb="list",
-    resource="tasks",
-    query_hash="00" * 32,
-    outcome="ok",
-    rows=3,
-    bytes_out=120,
-    latency_us=900,
-    request_id="r1",
-    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
-)
+EVENT = audit_event(uuid4(), 1)
 TABLES = ("federation_audit_log", "federation_audit_checkpoints", "federation_audit_spans")
 
 

@@ -146,20 +146,26 @@ def test_limits_that_cannot_be(wrong: dict[str, int]) -> None:
     assert [fault.where for fault in caught.value.faults] == list(wrong)
 
 
+def held_up(world: Any, monkeypatch: Any, verb: str) -> tuple[asyncio.Semaphore, asyncio.Event]:
+    """Rows are read only once the event is set; the semaphore is released for each who has begun to."""
+    begun, go = asyncio.Semaphore(0), asyncio.Event()
+    read = getattr(world.host.rows, verb)
+
+    async def slowly(*what: Any) -> Any:
+        begun.release()
+        await go.wait()
+        return await read(*what)
+
+    monkeypatch.setattr(world.gateway.rows, verb, slowly)
+    return begun, go
+
+
 async def test_so_many_at_once_the_next_wait_and_more_are_refused(
     world: Any, asker: Asker, monkeypatch: Any
 ) -> None:
     ask = asker(concurrency=2, waiting=1, patience=30)
     _, certificate = await world.enrolled()
-    reading, go = asyncio.Semaphore(0), asyncio.Event()
-    list_rows = world.host.rows.list
-
-    async def slowly(*what: Any) -> Any:
-        reading.release()
-        await go.wait()
-        return await list_rows(*what)
-
-    monkeypatch.setattr(world.gateway.rows, "list", slowly)
+    reading, go = held_up(world, monkeypatch, "list")
     tasks = [asyncio.create_task(ask(certificate)) for _ in range(4)]
     await reading.acquire()
     await reading.acquire()
@@ -288,18 +294,13 @@ async def test_who_had_to_wait_is_answered_by_the_grant_as_it_is_then(
     ada = await world.host.identity.user("ada")
     await world.host.rows.create(ada, "tasks", b'{"title": "a title", "body": "hidden"}')
     (narrowed, one), (revoked, other) = await world.enrolled(), await world.enrolled()
-    counted, go = asyncio.Semaphore(0), asyncio.Event()
-    take_all, list_rows = world.gateway.limiter.take_all, world.host.rows.list
+    counted, take_all = asyncio.Semaphore(0), world.gateway.limiter.take_all
+    _, go = held_up(world, monkeypatch, "list")
 
     async def counting(wanted: Any) -> Any:
         counted.release()
         return await take_all(wanted)
 
-    async def slowly(*what: Any) -> Any:
-        await go.wait()
-        return await list_rows(*what)
-
-    monkeypatch.setattr(world.gateway.rows, "list", slowly)
     monkeypatch.setattr(world.gateway.limiter, "take_all", counting)
     first = asyncio.create_task(ask(other))
     await counted.acquire()
@@ -331,15 +332,7 @@ async def test_searches_of_a_peer_take_few_places_and_leave_the_others_to_lists(
 ) -> None:
     ask = asker(concurrency=3, searches=1, waiting=1, patience=30)
     (_, one), (_, other) = await world.enrolled(), await world.enrolled()  # both of home
-    searching, go = asyncio.Semaphore(0), asyncio.Event()
-    search_rows = world.host.rows.search
-
-    async def slowly(*what: Any) -> Any:
-        searching.release()
-        await go.wait()
-        return await search_rows(*what)
-
-    monkeypatch.setattr(world.gateway.rows, "search", slowly)
+    searching, go = held_up(world, monkeypatch, "search")
     tasks = [asyncio.create_task(ask(grant, "tasks/search?q=x")) for grant in (one, other, one)]
     await searching.acquire()
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from all_pages import all_pages
 from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_gateway.identity import Identities
 from mosaic_gateway.resources import ResourceRows, build_wall, discover
@@ -147,13 +147,7 @@ def keys() -> Callable[..., Awaitable[list[str]]]:
     """The keys of all listed orders, page by page."""
 
     async def keys(rows: ResourceRows, viewer: Any, **params: str) -> list[str]:
-        found: list[str] = []
-        while True:
-            page = json.loads((await rows.list(viewer, "orders", params)).body)
-            found += [item["external_id"] for item in page["items"]]
-            if page["next_cursor"] is None:
-                return found
-            params["cursor"] = page["next_cursor"]
+        return [item["external_id"] for item in await all_pages(rows, viewer, "orders", params)]
 
     return keys
 
