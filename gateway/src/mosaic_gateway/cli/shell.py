@@ -83,8 +83,8 @@ class Shell:
             return
         names = {key: _name(key) for key in row}
         width = max(map(len, names.values()), default=0)
-        for key, value in row.items():
-            click.echo(f"{names[key]:<{width}}  {_text(value)}")
+        # In one piece, so that a note on stderr never lands between two of its lines.
+        click.echo("\n".join(f"{names[key]:<{width}}  {_text(value)}" for key, value in row.items()))
 
 
 def _dump(value: Any) -> str:
