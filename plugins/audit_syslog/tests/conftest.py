@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from folders import remove
 from free_ports import free_port
 
 PATIENCE = 20.0  # seconds
@@ -104,7 +105,7 @@ def new_daemon() -> Iterator[object]:
 
     yield make
     for home in homes:
-        shutil.rmtree(home)
+        remove(home)
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,37 @@ async def test_not_required_is_said_once_and_answers(caplog: Any) -> None:
     server.close()
 
 
+async def test_a_receiver_that_says_something_and_ends_is_not_written_to(caplog: Any) -> None:
+    """What it said is nobody's to read, and must not hide its end: what is written after it may be read by nobody."""
+    ended, taken = asyncio.Event(), 0
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        if ended.is_set():
+            while await reader.read(9000):
+                taken += 1
+        else:
+            await reader.read(9000)
+            writer.write(b"x")
+            writer.write_eof()  # and reads no more; the socket stays open, and the kernel goes on to acknowledge
+            ended.set()
+            await gone.wait()
+        writer.close()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(receive, "127.0.0.1", 0)
+    over_tcp = sink(f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    await over_tcp.record(EVENT)
+    await ended.wait()
+    async with asyncio.timeout(30):
+        while not taken:
+            await over_tcp.record(EVENT)
+            await asyncio.sleep(0.02)
+    gone.set()
+    over_tcp.close()
+    server.close()
+
+
 async def test_udp_sends_and_cannot_be_required() -> None:
     with pytest.raises(ValidationError, match="udp:// cannot tell"):
         Settings(address="udp://127.0.0.1:514")

@@ -10,6 +10,8 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from quart import Quart, g
 
 from mosaic_hookspecs.errors import MosaicError, TooMany
@@ -89,12 +91,10 @@ async def test_whatever_a_peers_row_holds_its_source_is_told_and_the_answer_is_j
     assert [each["name"] for each in told["sources"]] == ["peer:work"]
 
 
-async def test_what_goes_wrong_inside_is_in_the_log_and_nowhere_else(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    host = Host(merged())
-    host.list = _raising  # type: ignore[method-assign]
+async def called(host: Host, arguments: dict[str, Any]) -> Any:
+    """What an agent is answered that calls list_rows."""
     host.gateway_name, host.public_url = "work", "http://127.0.0.1:8080"  # type: ignore[attr-defined]
+    host.rows = SimpleNamespace(names=list)  # type: ignore[attr-defined]
     app = Quart(__name__)
     app.register_blueprint(mount(host).blueprint)  # type: ignore[arg-type]
 
@@ -102,12 +102,41 @@ async def test_what_goes_wrong_inside_is_in_the_log_and_nowhere_else(
     async def guard() -> None:
         g.viewer, g.request_id = LEAD.user, "r7"
 
-    call = {"name": "list_rows", "arguments": {"resource": "tasks"}}
+    release = MODERN_PROTOCOL_VERSIONS[0]  # older ones read JSON more strictly
+    envelope = {PROTOCOL_VERSION_META_KEY: release, CLIENT_CAPABILITIES_META_KEY: {}}
+    call = {"name": "list_rows", "arguments": arguments, "_meta": envelope}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    headers = {"Accept": "application/json, text/event-stream"}
-    answer = await (await app.test_client().post("/mcp", json=message, headers=headers)).get_json()
-    assert answer["result"]["isError"] is True
-    assert "request r7" in answer["result"]["content"][0]["text"]
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": release,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "list_rows",
+    }
+    return (await (await app.test_client().post("/mcp", json=message, headers=headers)).get_json())["result"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"where": {"title": "\ud800"}}, {"where": {"\ud800": "x"}}, {"cursor": "\ud800"}]
+)
+async def test_half_a_surrogate_pair_is_refused_before_any_source_is_asked(
+    caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]
+) -> None:
+    host = Host(merged())
+    answer = await called(host, {"resource": "tasks", "sources": "peer:*", **arguments})
+    assert answer["isError"] is True
+    assert answer["content"][0]["text"].startswith("invalid: ")
+    assert host.asked == []
+    assert "Traceback" not in caplog.text
+
+
+async def test_what_goes_wrong_inside_is_in_the_log_and_nowhere_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host(merged())
+    host.list = _raising  # type: ignore[method-assign]
+    answer = await called(host, {"resource": "tasks"})
+    assert answer["isError"] is True
+    assert "request r7" in answer["content"][0]["text"]
     assert ("hunter2" in str(answer), "hunter2" in caplog.text) == (False, True)
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from mosaic_gateway.resources import ResourceRows
 from mosaic_hookspecs.errors import Unavailable
+from mosaic_tables.discovery import Tables
 from mosaic_tables.probe import examine
-from mosaic_tables.settings import SharedTable
+from mosaic_tables.settings import Settings, SharedTable
 
 
 @pytest.fixture
@@ -55,6 +56,42 @@ async def test_a_change_of_the_table_is_told(share, look, pool, change, told):
     assert finding.status == "red"
     assert told in finding.detail
     assert finding.remedy
+
+
+async def test_policies_that_a_superuser_passes_by_are_told(share, look, pool):
+    await share()
+    await pool.execute("ALTER TABLE sales.orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    finding = await look()
+    assert (finding.status, "row-level security of sales.orders" in finding.detail) == ("yellow", True)
+    assert "BYPASSRLS" in finding.remedy
+
+
+class Enough(Exception):
+    """Undoes all that the transaction did: a role is the whole server's."""
+
+
+async def test_policies_that_the_tables_owner_passes_by_are_told_until_they_are_forced(pool, orders):
+    shared = orders()
+    with pytest.raises(Enough):
+        async with pool.transaction() as sql:
+            for statement in (
+                "CREATE ROLE shopkeeper",
+                "GRANT USAGE, CREATE ON SCHEMA mosaic, sales TO shopkeeper",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA mosaic TO shopkeeper",
+                "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA mosaic TO shopkeeper",
+                "ALTER TABLE sales.orders OWNER TO shopkeeper",
+                "SET LOCAL ROLE shopkeeper",
+            ):
+                await sql.execute(statement)
+            await Tables(Settings.model_validate({"resources": {"orders": shared}})).find(sql)
+            table = SharedTable.model_validate(shared)
+            assert (await examine(sql, "orders", table)).status == "green"
+            await sql.execute("ALTER TABLE sales.orders ENABLE ROW LEVEL SECURITY")
+            finding = await examine(sql, "orders", table)
+            assert (finding.status, "is its owner" in finding.detail) == ("yellow", True)
+            await sql.execute(finding.remedy.partition(";")[0])
+            assert (await examine(sql, "orders", table)).status == "green"
+            raise Enough
 
 
 async def test_another_table_in_its_place_is_noticed_and_read_after_a_start(share, look, pool, lead, keys):

@@ -110,7 +110,7 @@ class Stream:
             self.close()
         if self._open is None:
             tls = _context(self._settings) if self._place.kind == "tls" else None
-            self._open = await asyncio.open_connection(self._place.host, self._place.port, ssl=tls)
+            self._open = await _connected(self._place.host, self._place.port, tls)
         return self._open
 
     def close(self) -> None:
@@ -118,6 +118,24 @@ class Stream:
         if self._open is not None:
             self._open[1].transport.abort()
             self._open = None
+
+
+class _Deaf(asyncio.StreamReader):
+    """What a receiver says is nothing to us; unread it would hide that the receiver has ended."""
+
+    def feed_data(self, data: object) -> None:
+        pass
+
+
+async def _connected(
+    host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """As asyncio.open_connection, which takes no reader."""
+    loop = asyncio.get_running_loop()
+    reader = _Deaf(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=tls)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 def _ended(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

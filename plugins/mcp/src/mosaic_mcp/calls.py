@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mosaic_hookspecs.errors import Fault, Malformed
 
 MOST_ROWS = 200  # of any answer of the gateway
 OWN_PARAMETERS = frozenset({"limit", "cursor", "sort", "sources", "timeout"})
 
+
+def _whole(text: str) -> str:
+    """Raise ValueError for half a surrogate pair, which JSON can hold and no URL of a peer can."""
+    text.encode()
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_whole)]
 Sources = Annotated[
     str,
     Field(
@@ -33,11 +41,11 @@ class ListRows(_Call):
     resource: ResourceName
     sources: Sources = "local"
     limit: Limit = 20
-    cursor: str | None = Field(None, description="`next_cursor` of the answer before, to go on from there.")
+    cursor: _Text | None = Field(None, description="`next_cursor` of the answer before, to go on from there.")
     sort: str | None = Field(
         None, max_length=64, description="A field to sort by, `-` before it: descending."
     )
-    where: dict[str, str] = Field(
+    where: dict[_Text, _Text] = Field(
         default_factory=dict,
         max_length=20,
         description="Conditions, all of which hold: a field, with `.gt`, `.gte`, `.lt`, `.lte`, `.in` (values "

@@ -14,6 +14,7 @@ from mosaic_tables.settings import SharedTable, table_name
 _sql = load_queries("mosaic_tables", "queries.sql")
 _NAMED = frozenset({"owner", "team"})  # whoever is named sees the row
 _EXACTLY = 'share a view of yours that gives it COLLATE "C"'
+_OF_ROW = ("oid", "quoted", "kind", "large", "unguarded", "above_policies")
 _CAN_BE_UNIQUE = frozenset("rpm")  # kinds of relations with indexes: of a view nothing says what is unique
 
 
@@ -25,6 +26,8 @@ class Relation:
     quoted: str
     kind: str
     large: bool  # so that an index makes a difference
+    unguarded: bool  # it has row-level security, which the gateway's role does not come under
+    above_policies: bool  # no table's holds for that role
     columns: Mapping[str, Column]
 
 
@@ -43,7 +46,7 @@ async def look_up(queries: Queries, name: str, shared: SharedTable) -> Relation:
         each["name"]: Column(**{key: each[key] for key in Column.__dataclass_fields__})
         for each in await queries.fetch(_sql.columns, row["oid"])
     }
-    found = Relation(row["oid"], row["quoted"], row["kind"], row["large"], columns)
+    found = Relation(columns=columns, **{key: row[key] for key in _OF_ROW})
     faults = [Fault(f"{where}.{fault.where}", fault.message) for fault in _faults(shared, found, row["role"])]
     if faults:
         raise _wrong(name, faults)

@@ -44,12 +44,26 @@ async def examine(queries: Queries, name: str, shared: SharedTable) -> Finding:
         )
     if not state["same"]:
         return Finding("red", f"{shared.table} or its config has changed since", "start the gateway again")
+    if view.found.unguarded:
+        return _unguarded(view)
     if missing := [index async for index in _missing(queries, view)]:
         reads = ", ".join(reason for reason, _ in missing)
         return Finding(
             "yellow", f"all of {shared.table} is read for {reads}", "; ".join(sql for _, sql in missing)
         )
     return Finding("green", f"{shared.table}, {len(shared.fields)} columns, read only")
+
+
+def _unguarded(view: View) -> Finding:
+    """Rows that the operator has closed by policies of his own are open to the gateway's role."""
+    force = f"ALTER TABLE {view.found.quoted} FORCE ROW LEVEL SECURITY"
+    another = "run the gateway with a role that is no superuser and has no BYPASSRLS"
+    return Finding(
+        "yellow",
+        f"the row-level security of {view.shared.table} is passed by: the gateway's role is "
+        + ("above all policies" if view.found.above_policies else "its owner"),
+        another if view.found.above_policies else f"{force}; or give the table to another owner",
+    )
 
 
 async def _missing(queries: Queries, view: View) -> Any:

@@ -1,7 +1,8 @@
 -- name: relation
 SELECT c.oid::bigint AS oid, c.relkind::text AS kind, format('%I.%I', n.nspname, c.relname) AS quoted,
        quote_ident(n.nspname) AS schema, has_schema_privilege(n.oid, 'USAGE') AS reachable,
-       quote_ident(current_user) AS role, c.relkind = 'p' OR pg_relation_size(c.oid) > 500000 AS large
+       quote_ident(current_user) AS role, c.relrowsecurity AND NOT row_security_active(c.oid) AS unguarded,
+       (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS above_policies, c.relkind = 'p' OR pg_relation_size(c.oid) > 500000 AS large
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 
