@@ -29,7 +29,7 @@ SELECT make_resource('secrets', '{title}');
 """
 
 GRANTS = """
-CREATE TABLE grants_on_record (id uuid PRIMARY KEY, subject uuid NOT NULL, scope jsonb NOT NULL);
+CREATE TABLE IF NOT EXISTS grants_on_record (id uuid PRIMARY KEY, subject uuid NOT NULL, scope jsonb NOT NULL);
 CREATE OR REPLACE FUNCTION granted(grant_id uuid) RETURNS TABLE (subject uuid, scope jsonb)
 LANGUAGE sql STABLE AS 'SELECT g.subject, g.scope FROM grants_on_record g WHERE g.id = grant_id';
 """

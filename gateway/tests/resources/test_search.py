@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.resources import files
 from uuid import uuid4
 
 import pytest
@@ -101,6 +102,37 @@ async def test_a_wrong_parameter_is_named(rows, ada, params, where):
     assert [fault.where for fault in caught.value.faults] == [where]
 
 
+class Listening:
+    """A database that tells which statements it was asked."""
+
+    def __init__(self, pool) -> None:
+        self.pool, self.asked = pool, []
+
+    async def fetch(self, query, *args):
+        self.asked.append((query, args))
+        return await self.pool.fetch(query, *args)
+
+    async def plan(self) -> str:
+        """That of the last statement, run once more."""
+        query, args = self.asked[-1]
+        async with self.pool.transaction() as queries:
+            await queries.execute("SET LOCAL enable_seqscan = off")
+            plan = await queries.fetch(f"EXPLAIN (ANALYZE, TIMING off) {query}", *args)
+        return "\n".join(row[0] for row in plan)
+
+
+async def many_matches(pool, *owners) -> None:
+    """A thousand rows that match of the first of these, and one of each other."""
+    for user, count in zip(owners, [1000, *[1] * len(owners)], strict=False):
+        await pool.execute(
+            "INSERT INTO things (owner_id, title, body, kind, tags, extra)"
+            " SELECT $1, 'plum ' || n, '', 'a', '{}', '{}' FROM generate_series(1, $2::int) n",
+            user.id,
+            count,
+        )
+    await pool.execute("VACUUM ANALYZE things")  # what waits beside a GIN index goes in
+
+
 @pytest.mark.parametrize("language", ["english", "german"])
 async def test_an_index_finds_the_rows_of_the_viewer_among_all_matches(
     rows, pool, ada, bob, language: Language
@@ -108,32 +140,41 @@ async def test_an_index_finds_the_rows_of_the_viewer_among_all_matches(
     """So a search costs by what one may see: it reads none of bob's thousand rows, though each would match."""
     if language != "english":
         await pool.execute(language_index(rows.resource("things"), language))
-    await pool.execute(
-        "INSERT INTO things (owner_id, title, body, kind, tags, extra)"
-        " SELECT $1, 'plum ' || n, '', 'a', '{}', '{}' FROM generate_series(1, 1000) n",
-        bob.id,
-    )
-    await pool.execute(
-        "INSERT INTO things (owner_id, title, body, kind, tags, extra) VALUES ($1, 'plum', '', 'a', '{}', '{}')",
-        ada.id,
-    )
-    await pool.execute("VACUUM ANALYZE things")  # what waits beside a GIN index goes in
-    asked: list[tuple[str, tuple[object, ...]]] = []
-
-    class Listening:
-        async def fetch(self, query, *args):
-            asked.append((query, args))
-            return await pool.fetch(query, *args)
-
-    listening = ResourceRows(Listening(), [rows.resource("things")], lambda: [b"k"])
+    await many_matches(pool, bob, ada)
+    heard = Listening(pool)
+    listening = ResourceRows(heard, [rows.resource("things")], lambda: [b"k"])
     assert (await listening.search(ada, "things", {"q": "plum", "lang": language})).rows == 1
-    [(query, args)] = asked
-    async with pool.transaction() as queries:
-        await queries.execute("SET LOCAL enable_seqscan = off")
-        plan = await queries.fetch(f"EXPLAIN (ANALYZE, TIMING off) {query}", *args)
-    text = "\n".join(row[0] for row in plan)
-    index = "things_search_idx" if language == "english" else "things_german_idx"
-    assert re.search(rf"Bitmap Index Scan on {index} .*actual rows=1 ", text), text
+    index, plan = "things_search_idx" if language == "english" else "things_german_idx", await heard.plan()
+    assert re.search(rf"Bitmap Index Scan on {index} .*actual rows=1 ", plan), plan
+
+
+async def test_a_peers_search_reads_no_match_of_others_either(rows, pool, peers, record, ada, bob):
+    """Behind row-level security too the index is asked whose the rows are, and not the policy for each match."""
+    view = grant(ada, "title", "body")
+    await record(view)
+    await many_matches(pool, bob, ada)
+    heard = Listening(peers)
+    listening = ResourceRows(pool, [rows.resource("things")], lambda: [b"k"], heard)
+    assert (await listening.search(view, "things", {"q": "plum"})).rows == 1
+    plan = await heard.plan()
+    assert re.search(r"Bitmap Index Scan on things_search_idx .*actual rows=1 ", plan), plan
+
+
+async def test_an_index_from_before_is_made_anew_under_its_name(pool):
+    was = "CREATE INDEX {} ON things USING gin ((ARRAY[coalesce(team_id, owner_id)]), {})"
+    await pool.execute("DROP INDEX things_search_idx")
+    await pool.execute(was.format("things_search_idx", "search_vector"))
+    await pool.execute(was.format("things_german_idx", "(to_tsvector('german', title))"))
+    await pool.execute((files("mosaic_migrations.core") / "0013_search_places.pre.sql").read_text())
+    made = await pool.fetch(
+        "SELECT indexdef FROM pg_indexes WHERE indexdef ~ 'USING gin .*owner_id' AND tablename = 'things' ORDER BY 1"
+    )
+    place = "ARRAY[ CASE WHEN (team_id IS NULL) THEN owner_id ELSE team_id END]"
+    on = "ON mosaic.things USING gin"
+    assert [" ".join(row[0].split()) for row in made] == [
+        f"CREATE INDEX things_german_idx {on} (({place}), to_tsvector('german'::regconfig, title))",
+        f"CREATE INDEX things_search_idx {on} (({place}), search_vector)",
+    ]
 
 
 async def test_highlights_look_through_the_beginning_of_a_text_alone(rows, add, ada):

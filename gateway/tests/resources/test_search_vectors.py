@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from uuid import uuid4
 
@@ -332,6 +333,40 @@ async def test_few_rows_among_many_are_found_and_many_by_the_index(
     await pool.execute("SELECT pg_stat_clear_snapshot()")
     assert await pool.fetchval(scans) > 0
     await pool.execute("DELETE FROM things WHERE owner_id = ANY($1)", [few.id, many.id])
+
+
+async def test_a_peer_with_many_rows_searches_by_the_index_too(
+    pool, peers, record, resources, searching, ada
+):
+    """And neither wall reads all the rows that the grant opens: just enough to know that they are many."""
+    insert = (
+        "INSERT INTO things (owner_id, title, body, kind, tags, extra)"
+        " SELECT $1, 'plum ' || n, '', 'a', '{}', '{}' FROM generate_series(1, 7000) n"
+    )
+    await pool.execute(insert, ada.id)
+    await pool.execute("UPDATE things_vectors SET embedding = '[1,0,0,0.01]' WHERE embedding IS NULL")
+    await pool.execute("ANALYZE things; ANALYZE things_vectors; ANALYZE memberships")
+    view = grant(ada)
+    await record(view)
+    asked = []
+
+    class Listening:
+        async def fetch(self, query, *args):
+            asked.append((query, args))
+            return await peers.fetch(query, *args)
+
+    both = ResourceRows(pool, resources, lambda: [b"k" * 32], Listening(), searching)
+    assert (await both.search(view, "things", {"q": "fruit", "mode": "vector"})).rows == 50
+    [(query, args)] = asked
+    plan = [row[0] for row in await peers.fetch(f"EXPLAIN (ANALYZE, TIMING off) {query}", *args)]
+    await pool.execute("DELETE FROM things WHERE owner_id = $1", ada.id)
+    assert any("Index Scan using things_vectors_hnsw_idx" in line for line in plan), plan
+    reads = [
+        re.search(r"Scan .*actual rows=(\d+) loops=(\d+)", line)
+        for line in plan
+        if "Bitmap Index" not in line
+    ]
+    assert max(int(read[1]) * int(read[2]) for read in reads if read) <= 5001, plan
 
 
 @given(

@@ -240,6 +240,27 @@ async def test_the_second_wall_alone_shows_exactly_what_the_rule_allows(pool, pe
         }
 
 
+async def test_a_grant_that_withholds_nothing_shows_what_one_does_that_withholds_rows_of_nobody(
+    pool, peers, record
+):
+    """The policy has a short way for the one, and a long way for the other."""
+    world, shown = new_world(Random(11)), 0
+    await store(pool, world)
+    for grant in world.grants:
+        if not {"things"} & set(grant.scope.resources):
+            continue
+        seen = []
+        for excluded in ((), (f"things/{uuid4()}",), (f"plain/{world.rows[0].id}",)):
+            scope = grant.scope.model_copy(update={"excluded_resources": excluded})
+            each = replace(grant, grant_id=uuid4(), scope=scope)
+            await record(each)
+            found = await AsGrant(peers, each.grant_id).fetch("SELECT r.id FROM things r")
+            seen.append({row["id"] for row in found})
+        assert seen == [{row.id for row in world.rows if sees(world, each, row)}] * 3
+        shown += len(found)
+    assert shown > 0
+
+
 def everything(_viewer, _resource, alias, _params) -> visibility.Sight:
     return visibility.Sight(
         alias, "true", "SELECT t.team_id FROM things t WHERE t.team_id IS NOT NULL", "true", None
@@ -332,6 +353,7 @@ async def test_the_role_reads_nothing_but_shared_resources(one, peers, pool):
         "ALTER TABLE things DISABLE ROW LEVEL SECURITY",
         "CREATE TABLE mosaic.mine (id int)",
         "SELECT granted(gen_random_uuid())",
+        "SELECT granted_plainly('things')",
         "SELECT m.role FROM memberships m",
     ],
 )
@@ -396,6 +418,25 @@ async def test_a_table_without_its_policy_shows_nothing_and_is_mended_at_the_nex
     assert not (await read_role(pool, resources)).complete
     async with pool.transaction() as sql:
         await build_wall(sql._target, resources)
+    assert len(await AsGrant(peers, grant.grant_id).fetch("SELECT id FROM things")) == 1
+
+
+async def test_the_wall_of_the_release_before_holds_and_is_built_anew_at_the_next_start(
+    one, pool, peers, resources
+):
+    _, grant = one
+    await pool.execute("REVOKE EXECUTE ON FUNCTION peer_personal(text), peer_teams(text) FROM mosaic_peer")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await AsGrant(peers, grant.grant_id).fetch("SELECT id FROM things")
+    await pool.execute(
+        "DROP POLICY peers ON things; CREATE POLICY peers ON things FOR SELECT USING (EXISTS ("
+        "SELECT FROM peer_reach('things') p WHERE things.owner_id = p.personal AND things.id <> ALL (p.withheld)))"
+    )
+    assert len(await AsGrant(peers, grant.grant_id).fetch("SELECT id FROM things")) == 1
+    assert not (await read_role(pool, resources)).complete
+    async with pool.transaction() as sql:
+        assert (await build_wall(sql._target, resources)).complete
+    assert "peer_personal" in await pool.fetchval("SELECT qual FROM pg_policies WHERE tablename = 'things'")
     assert len(await AsGrant(peers, grant.grant_id).fetch("SELECT id FROM things")) == 1
 
 

@@ -52,12 +52,12 @@ def page(
 
 
 @lru_cache(maxsize=1024)
-def page_sql(name: Literal["page", "items"], shape: Page) -> str:
+def page_sql(name: Literal["page", "long_page", "items"], shape: Page) -> str:
     """Return the statement ``name`` of rows.sql for this page."""
     table, sight = shape.table, shape.sight
     pieces = {
         "table": table.name,
-        "item": table.item,
+        "json": table.json,
         "weight": table.weight,
         "budget": MAX_BYTES,
         "raw": table.raw,

@@ -13,7 +13,8 @@ GRANT "{role}" TO CURRENT_USER
 -- name: open
 REVOKE ALL ON ALL TABLES IN SCHEMA mosaic FROM "{role}";
 GRANT USAGE ON SCHEMA mosaic TO "{role}";
-GRANT EXECUTE ON FUNCTION mosaic.peer_reach(text), mosaic.peer_subject() TO "{role}";
+GRANT EXECUTE ON FUNCTION mosaic.peer_reach(text), mosaic.peer_personal(text), mosaic.peer_teams(text),
+    mosaic.peer_subject() TO "{role}";
 GRANT SELECT (team_id, user_id) ON mosaic.memberships TO "{role}"
 
 -- name: wall_in

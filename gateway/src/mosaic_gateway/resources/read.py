@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mosaic_gateway.resources import cursor
 from mosaic_gateway.resources.cursor import Position
-from mosaic_gateway.resources.page import page, page_sql
+from mosaic_gateway.resources.page import Page, page, page_sql
 from mosaic_gateway.resources.peers import Reads
 from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse
 from mosaic_gateway.resources.table import Table, shown
@@ -36,17 +36,29 @@ async def list_rows(
     start = None if query.cursor is None else cursor.unseal(keys(), belongs_to, query.cursor)
     limit = capped(viewer, query.limit)
     shape = page(table, sight, query.filters, query.sort, start, limit, values)
-    [(items, kept, found, value, row_id)] = await database.fetch(page_sql("page", shape), *values)
-    if found == kept:
-        return Answer(f'{{"items":[{items}],"next_cursor":null}}'.encode(), kept)
-    follow = cursor.seal(keys()[0], belongs_to, Position(value, row_id))
-    return Answer(f'{{"items":[{items}],"next_cursor":"{follow}"}}'.encode(), kept)
+    kept, items, last = await _read_page(database, shape, limit, values)
+    follow = "null" if last is None else f'"{cursor.seal(keys()[0], belongs_to, last)}"'
+    return Answer(f'{{"items":[{items}],"next_cursor":{follow}}}'.encode(), kept)
+
+
+async def _read_page(
+    database: Reads, shape: Page, limit: int, values: Sequence[object]
+) -> tuple[int, str, Position | None]:
+    """Return the number of rows, the rows as JSON, and the last one's position if there are more."""
+    [(items, value, row_id)] = await database.fetch(page_sql("page", shape), *values)
+    found = items or []
+    kept = found[:limit]
+    if None not in kept:
+        return len(kept), ",".join(kept), Position(value, row_id) if len(found) > limit else None
+    [(text, fewer, of, value, row_id)] = await database.fetch(page_sql("long_page", shape), *values)
+    return fewer, text, Position(value, row_id) if fewer < of else None
 
 
 async def get_row(database: Reads, table: Table, viewer: Viewer, row_id: str) -> Answer:
     """One visible row. Raises :class:`NotFound`."""
-    values: list[object] = [uuid_of(table, row_id)]
-    table, sight = look(table, viewer, values)
+    values: list[object] = [None]
+    table, sight = look(table, viewer, values)  # first: what is said of an id would tell that there is a table
+    values[0] = uuid_of(table, row_id)
     row = await database.fetchrow(fill("get", table, sight), *values)
     if row is None:
         raise no_row(table)

@@ -1,15 +1,21 @@
 -- Braces are filled with pieces made from registered identifiers and numbered parameters, never with values.
 
 -- name: page
+-- One more row than asked for tells that there are more. Items are NULL where a row is so long that many like it would
+-- exceed the budget: then long_page is asked, which adds up.
+SELECT array_agg(CASE WHEN {weight} <= {budget} / {ceiling} THEN {json} END) AS items,
+       (array_agg(r."{sort}"))[{limit}]::text AS value,
+       (array_agg(r.id))[{limit}]::text AS id
+FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {limit} + 1) r;
+
+-- name: long_page
 SELECT coalesce(string_agg(p.item, ','), '') AS items,
        count(p.item) AS kept,
        count(*) AS found,
        (array_agg(p.value))[count(p.item)]::text AS value,
        (array_agg(p.id))[count(p.item)]::text AS id
 FROM (
-    SELECT CASE WHEN r._n <= {limit} AND (r._n = 1 OR r._bytes <= {budget}) THEN
-               (SELECT row_to_json(i)::text FROM (SELECT {item}) i)
-           END AS item,
+    SELECT CASE WHEN r._n <= {limit} AND (r._n = 1 OR r._bytes <= {budget}) THEN {json} END AS item,
            r."{sort}" AS value,
            r.id
     FROM (
@@ -28,7 +34,7 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL
     (SELECT {raw} FROM "{table}" r WHERE r.team_id = t.team_id AND {common} ORDER BY {order} LIMIT {ceiling}) r
 
 -- name: items
-SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}) i) AS item, r."{sort}"::text AS value, r.id::text AS id
+SELECT {json} AS item, r."{sort}"::text AS value, r.id::text AS id
 FROM (
     SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
     FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)

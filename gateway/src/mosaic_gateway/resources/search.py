@@ -88,7 +88,7 @@ async def _refuse_unindexed(
     database: Reads, table: Table, sight: Sight, language: Language, values: Sequence[object]
 ) -> None:
     """Raise :class:`Malformed` if a peer's search would make the words of very many rows anew: nobody there waits."""
-    ways = _ways(sight, {"table": table.name, "keys": "r.id"})
+    ways = _ways(sight, {"table": table.name, "keys": "r.id", "shown": sight.shown})
     if language == _STORED or table.search != table.resource.search or not ways:
         return  # under a grant that withholds a column of the text it is so in every language
     statement = _sql.unindexed.format(
@@ -133,11 +133,12 @@ def _statement(shape: _Shape) -> str:
     pieces: dict[str, object] = {
         "table": table.name,
         "language": shape.language,
-        "item": table.item,
+        "json": table.json,
         "raw": table.raw,
         "weight": table.weight,
         "budget": MAX_BYTES,
         "visible": sight.predicate,
+        "shown": sight.shown,
         "keys": "r.created_at, r.id" if table.newest_first else "r.id",
         "order": "r.created_at DESC, r.id DESC" if table.newest_first else "r.id",
         "text_vector": text_vector(table, shape.language),
@@ -149,7 +150,7 @@ def _statement(shape: _Shape) -> str:
         "prefixes": f"${at + 1}",
         "limit": f"${at + 2}",
         "subject": f"${at + 3}",
-        "embedding": f"${at + 4}",
+        "embedding": f"(SELECT ${at + 4}::text::vector)",  # a query: else a kept plan reads the text for each row
     }
     own = f"SELECT q.subject FROM q WHERE {'true' if sight.personal else 'false'}"  # noqa: S608 - nothing from outside
     pieces["places"] = " UNION ALL ".join(filter(None, (sight.teams, own)))
@@ -167,7 +168,7 @@ def _statement(shape: _Shape) -> str:
 
 def _ways(sight: Sight, pieces: Mapping[str, object], where: str = "") -> list[str]:
     """What the viewer sees, by its ids; ``_in_view`` whole, if it matches: each way walks its own index."""
-    more = {"shown": sight.shown, "personal": sight.personal, "teams": sight.teams}
+    more = {"personal": sight.personal, "teams": sight.teams}
     ways = {"personal_way": sight.personal, "team_way": sight.teams}
     return [getattr(_sql, name + where).format(**pieces, **more) for name, there in ways.items() if there]
 
@@ -178,4 +179,5 @@ def _highlights(shape: _Shape) -> str:
         _sql.highlight.format(language=shape.language, column=name, **(_TITLE if name == title else _BODY))
         for name in shape.table.search
     )
-    return f", (SELECT row_to_json(h) FROM (SELECT {', '.join(columns)}) h) AS highlights"  # noqa: S608 - names are identifiers
+    made = f"SELECT row_to_json(h)::text FROM (SELECT {', '.join(columns)}) h"  # noqa: S608 - names are identifiers
+    return f"""',"highlights":' || ({made}) || """

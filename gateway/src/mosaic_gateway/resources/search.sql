@@ -7,7 +7,7 @@ WITH q AS MATERIALIZED (
 )
 SELECT coalesce(string_agg(p.item, ','), '') AS items, count(*) AS found
 FROM (
-    SELECT (SELECT row_to_json(i)::text FROM (SELECT {item}, r.rank{highlights}) i) AS item
+    SELECT left({json}, -1) || ',"rank":' || to_json(r.rank)::text || {highlights}'}}' AS item
     FROM (
         SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
         FROM (SELECT {raw}, f.rank FROM {rows} WHERE {visible}) r
@@ -44,14 +44,10 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
 -- name: text
 SELECT {keys}, ts_rank(r._words, (SELECT query FROM q)) AS rank
 FROM (
-    SELECT {keys}, {text_vector} AS _words
-    FROM (
-        SELECT r.* FROM "{table}" r
-        WHERE ARRAY[coalesce(r.team_id, r.owner_id)] && ARRAY({places})  -- as much as the index knows of {visible}
-          AND ({text_vector}) @@ (SELECT query FROM q)
-        OFFSET 0  -- a fence: else all rows might be looked at that are in any team
-    ) r
-    WHERE {visible}
+    SELECT {keys}, {text_vector} AS _words FROM "{table}" r
+    -- Visible, as the index knows it. Not with coalesce: a condition with it comes after row-level security.
+    WHERE ARRAY[CASE WHEN r.team_id IS NULL THEN r.owner_id ELSE r.team_id END] && ARRAY({places}) AND {shown}
+      AND ({text_vector}) @@ (SELECT query FROM q)
     ORDER BY {order} LIMIT {ranked}
 ) r
 ORDER BY rank DESC, {order} LIMIT {ceiling}
@@ -64,16 +60,19 @@ FROM (
     (
         -- All that the viewer sees: exact. Through the index few rows among many would be missed.
         SELECT {keys}, v.distance FROM few r CROSS JOIN LATERAL (
-            SELECT v.embedding <=> {embedding}::text::vector AS distance FROM "{table}_vectors" v
+            SELECT v.embedding <=> {embedding} AS distance FROM "{table}_vectors" v
             WHERE v.id = r.id AND v.embedding IS NOT NULL OFFSET 0  -- a fence: else all vectors might be read
         ) v
         WHERE NOT (SELECT yes FROM many)
         ORDER BY v.distance, r.id LIMIT {ceiling}
     ) UNION ALL (
-        SELECT {keys}, v.embedding <=> {embedding}::text::vector AS distance
-        FROM "{table}_vectors" v JOIN "{table}" r ON r.id = v.id
-        WHERE (SELECT yes FROM many) AND {visible}
-        ORDER BY v.embedding <=> {embedding}::text::vector LIMIT {ceiling}
+        SELECT {keys}, v.embedding <=> {embedding} AS distance
+        FROM "{table}_vectors" v CROSS JOIN LATERAL (
+            -- A fence: else all that the viewer sees might be read here too, and sorted.
+            SELECT {keys} FROM "{table}" r WHERE r.id = v.id AND {visible} OFFSET 0
+        ) r
+        WHERE (SELECT yes FROM many)
+        ORDER BY distance LIMIT {ceiling}
     )
 ) r
 WHERE 1 - r.distance >= {similarity}

@@ -39,4 +39,4 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE embedding IS NULL) AS waiting FR
 
 -- name: language_index
 CREATE INDEX CONCURRENTLY IF NOT EXISTS "{table}_{language}_idx" ON "{table}"
-    USING gin ((ARRAY[coalesce(team_id, owner_id)]), ({text_vector}));
+    USING gin ((ARRAY[CASE WHEN team_id IS NULL THEN owner_id ELSE team_id END]), ({text_vector}));

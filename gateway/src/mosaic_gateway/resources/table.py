@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ _TYPES = {"integer": "bigint", "number": "double precision", "boolean": "boolean
 _FORMATS = {"date-time": "timestamptz", "date": "date", "uuid": "uuid"}
 # UTC as an interval: by its name it would be looked up for each value.
 _RFC3339 = "to_char({0} AT TIME ZONE INTERVAL '0', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+# The same as JSON, for a session in UTC: in half the time where Postgres' own form has all six decimals.
+_JSON_TIME = (
+    "CASE WHEN {0} IS NULL THEN NULL WHEN {0}::timestamptz(5) <> {0} AND {0} >= '0001-01-02Z'"
+    " THEN replace(to_json({0}::timestamptz)::text, '+00:00\"', 'Z\"')"
+    f" ELSE to_json({_RFC3339})::text END"
+)
+_MOST_PIECES = 90  # of one text put together: a function of Postgres takes 100 arguments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +48,27 @@ class Column:
 
     @property
     def weight_sql(self) -> str:
-        """About how many bytes the column adds to an item of row ``r``; told without unpacking the value."""
-        size = "octet_length" if self.sql_type == "text" else "pg_column_size"
-        return f'coalesce({size}(r."{self.name}"), 0)'
+        """About how many bytes the column adds to an item of row ``r``; of texts told without unpacking them."""
+        quoted = f'r."{self.name}"'
+        size = f"octet_length({quoted}::text)"  # a number may be written far longer than it is kept
+        if self.sql_type == "text[]":
+            plain = f"pg_column_compression({quoted}) IS NULL"
+            size = f"CASE WHEN {plain} THEN pg_column_size({quoted}) ELSE {size} END"
+        return f"coalesce({size}, 0)"
+
+    @property
+    def text_sql(self) -> str:
+        """The column of row ``r`` as JSON text, never NULL: as row_to_json writes :attr:`json_sql`, in less time."""
+        quoted = f'r."{self.name}"'
+        if self.sql_type == "timestamptz":
+            text = _JSON_TIME.format(quoted)
+        elif self is _STANDARD["version"]:
+            text = f"{quoted}::bigint::text"
+        elif self is _STANDARD.get(self.name) and self.sql_type == "uuid":
+            text = f"""'"' || {quoted}::uuid || '"'"""
+        else:
+            text = f"to_json({quoted})::text"
+        return f"coalesce({text}, 'null')"
 
     @property
     def json_sql(self) -> str:
@@ -71,14 +97,20 @@ class Table:
     def _describe(self) -> None:
         """What follows from the columns."""
         self.item = ", ".join(column.json_sql for column in self.columns.values())
+        self.json = _object_sql(self.columns)
         self.weight = " + ".join(
-            ["0", *(each.weight_sql for each in self.columns.values() if not each.sortable)]
+            ["0", *(each.weight_sql for each in self.columns.values() if self._may_be_long(each))]
         )
         self.raw = ", ".join(f'r."{name}"' for name in self.columns)
         self.search = tuple(name for name in self.resource.search if name in self.columns)
         self.newest_first = (
             "created_at" in self.columns
         )  # else by id: the order must tell of no hidden column
+
+    def _may_be_long(self, column: Column) -> bool:
+        """No rule of ours bounds what others keep."""
+        of_others = self.resource.view and column.sql_type == "text"
+        return not column.sortable or column.sql_type == "numeric" or of_others
 
 
 @lru_cache(maxsize=256)
@@ -95,6 +127,20 @@ def shown(table: Table, columns: frozenset[str] | None) -> Table:
     narrow.columns = {name: column for name, column in table.columns.items() if name in told}
     narrow._describe()
     return narrow
+
+
+def _object_sql(columns: Mapping[str, Column]) -> str:
+    """Return SQL that writes a row ``r`` as a JSON object.
+
+    In one call for all columns, for row_to_json looks each one's type up in each row.
+    """
+    pieces: list[str] = []
+    for name, column in columns.items():
+        key = f"{',' if pieces else '{'}{json.dumps(name, ensure_ascii=False)}:".replace("'", "''")
+        pieces += [f"'{key}'", column.text_sql]
+    pieces.append("'}'")
+    parts = [pieces[at : at + _MOST_PIECES] for at in range(0, len(pieces), _MOST_PIECES)]
+    return " || ".join(f"concat({', '.join(part)})" for part in parts)
 
 
 def _field_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:

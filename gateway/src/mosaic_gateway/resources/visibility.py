@@ -57,7 +57,9 @@ def _granted(view: GrantView, resource: Resource, alias: str, at: int, params: l
         raise unknown_resource(resource.name)
     teams: Literal["all", "some", "none"] = "none"
     params.append(view.subject_id)
-    params.append(scope.excluded_rows(resource.name))
+    excluded = scope.excluded_rows(resource.name)
+    if excluded:
+        params.append(excluded)
     if scope.include_teams == "all":
         teams = "all"
     elif scope.include_teams:
@@ -68,7 +70,7 @@ def _granted(view: GrantView, resource: Resource, alias: str, at: int, params: l
         at,
         personal=scope.include_personal,
         teams=teams,
-        exclusions=True,
+        exclusions=bool(excluded),
         columns=scope.columns(resource.name),
     )
 
@@ -86,7 +88,7 @@ def _sight(
     own = f"{alias}.team_id IS NULL AND {alias}.owner_id = ${at}::uuid"
     member = f"SELECT m.team_id FROM memberships m WHERE m.user_id = ${at}::uuid"  # noqa: S608 - at is ours
     if teams == "some":
-        member += f" AND m.team_id = ANY(${at + 2}::uuid[])"
+        member += f" AND m.team_id = ANY(${at + 1 + exclusions}::uuid[])"
     return Sight(
         alias=alias,
         personal=own if personal else None,
