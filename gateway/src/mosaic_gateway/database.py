@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 
+from mosaic_gateway.kept import Kept
 from mosaic_gateway.refusals import explained
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Queries
@@ -18,7 +18,6 @@ from mosaic_hookspecs.types import DatabaseLocation
 CONNECT_TIMEOUT = 4.5  # seconds; less than a probe has, so that it can say why
 _TIMEOUT = 30.0  # seconds, for a statement
 PEER_TIMEOUT = 5.0  # seconds, for one of a peer: the server itself ends it then
-_UNUSED = 60.0  # seconds after which a connection at hand goes back to the pool
 _SESSION = {"search_path": "mosaic, public", "timezone": "UTC", "application_name": "mosaic"}
 _BROKEN = (
     OSError,
@@ -33,22 +32,27 @@ _BROKEN = (
 )
 
 
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.DiskFullError as error:
-        raise Unavailable(
-            "the disk of the database is full; nothing was stored", remedy="make room on it, then try again"
-        ) from error
-    except (Unavailable, *_BROKEN) as error:
-        if isinstance(error, ValueError):  # asyncpg's DataError: a wrong argument, not a lost connection
-            raise
-        # Who asks may be anyone: why it cannot be reached, with its address and role, is for the operator.
-        raise Unavailable(
-            f"the database does not answer ({type(error.__cause__ or error).__name__})",
-            remedy="try again in a few seconds; `mosaic gateway doctor` says what is wrong",
-        ) from error
+class _AsUnavailable:
+    """A context in which trouble becomes Unavailable. One for all: a generator would cost each statement 2 µs."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, asyncpg.DiskFullError):
+            raise Unavailable(
+                "the disk of the database is full; nothing was stored",
+                remedy="make room on it, then try again",
+            ) from error
+        # asyncpg's DataError is a ValueError: a wrong argument, not a lost connection
+        if isinstance(error, (Unavailable, *_BROKEN)) and not isinstance(error, ValueError):
+            # Who asks may be anyone: why it cannot be reached, with its address and role, is for the operator.
+            raise Unavailable(
+                f"the database does not answer ({type(error.__cause__ or error).__name__})",
+                remedy="try again in a few seconds; `mosaic gateway doctor` says what is wrong",
+            ) from error
+
+
+_as_unavailable = _AsUnavailable()
 
 
 async def connect(location: DatabaseLocation, *, role: str | None = None, **options: Any) -> Any:
@@ -81,118 +85,29 @@ class Statements:
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """All records."""
-        with _as_unavailable():
-            return list(await self._target.fetch(query, *args))
+        with _as_unavailable:
+            rows: list[Any] = await self._target.fetch(query, *args)
+            return rows
 
     async def fetchrow(self, query: str, *args: Any) -> Any | None:
         """The first record, or None."""
-        with _as_unavailable():
+        with _as_unavailable:
             return await self._target.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
         """The first column of the first record, or None."""
-        with _as_unavailable():
+        with _as_unavailable:
             return await self._target.fetchval(query, *args)
 
     async def execute(self, query: str, *args: Any) -> str:
         """The command tag, such as ``UPDATE 1``."""
-        with _as_unavailable():
+        with _as_unavailable:
             return str(await self._target.execute(query, *args))
 
     async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None:
         """Run a statement for each row of arguments, all or nothing."""
-        with _as_unavailable():
+        with _as_unavailable:
             await self._target.executemany(query, args)
-
-
-class Kept:
-    """Connections kept at hand between single statements: asyncpg's pool takes 55 µs and a task to lend one.
-
-    Whatever goes wrong with a statement, be it that its caller is gone, its connection goes back to the pool, which
-    knows how to wait for the end of a cancelled query, and to close what is broken.
-    """
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._idle: list[tuple[Any, float]] = []  # with the time of their last use, which is in rising order
-        self._waiting = 0  # who asks the pool: the next connection goes there, and is not kept
-        self._closing = False
-
-    async def fetch(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run("fetch", query, *args)
-
-    async def fetchrow(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run("fetchrow", query, *args)
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run("fetchval", query, *args)
-
-    async def execute(self, query: str, *args: Any) -> Any:
-        """As asyncpg's."""
-        return await self._run("execute", query, *args)
-
-    async def executemany(self, query: str, args: Sequence[Sequence[Any]]) -> None:
-        """As asyncpg's."""
-        await self._run("executemany", query, args)
-
-    async def _run(self, method: str, query: str, *args: Any) -> Any:
-        connection = await self.acquire()
-        try:
-            result = await getattr(connection, method)(query, *args)
-        except BaseException:
-            await self.release(connection)
-            raise
-        if self._waiting or self._closing:
-            await self.release(connection)
-        else:
-            self._idle.append((connection, time.monotonic()))
-            if self._idle[0][1] < self._idle[-1][1] - _UNUSED:
-                await self.release(self._idle.pop(0)[0])
-        return result
-
-    async def acquire(self) -> Any:
-        """A connection, whichever is nearer."""
-        while self._idle:
-            connection, _ = self._idle.pop()
-            if _alive(connection):
-                return connection
-            await self.release(connection)
-        self._waiting += 1
-        try:
-            return await self._pool.acquire()
-        finally:
-            self._waiting -= 1
-
-    @property
-    def in_use(self) -> int:
-        """Connections that somebody has."""
-        size, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return int(size - idle - len(self._idle))
-
-    async def release(self, connection: Any) -> None:
-        """Give it back to the pool; nothing is done if the pool has taken it back by itself."""
-        await self._pool.release(connection)
-
-    async def close(self) -> None:
-        """Wait for running statements, and close all connections."""
-        self._closing = True
-        while self._idle:
-            await self.release(self._idle.pop()[0])
-        await self._pool.close()
-
-    def terminate(self) -> None:
-        """Close all connections now."""
-        self._pool.terminate()
-
-
-def _alive(connection: Any) -> bool:
-    try:
-        return not connection.is_closed()
-    except asyncpg.InterfaceError:  # the pool has noticed before, and taken it back
-        return False
 
 
 class Pool(Statements):
@@ -206,11 +121,11 @@ class Pool(Statements):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queries]:
         """One connection in a transaction: committed on leaving, rolled back on an exception."""
-        with _as_unavailable():
+        with _as_unavailable:
             connection = await self._target.acquire()
         try:
             transaction = connection.transaction()
-            with _as_unavailable():
+            with _as_unavailable:
                 await transaction.start()
             try:
                 yield Statements(connection)
@@ -218,10 +133,12 @@ class Pool(Statements):
                 with suppress(*_BROKEN):  # a lost connection is rolled back already; the reason is on its way
                     await transaction.rollback()
                 raise
-            with _as_unavailable():
+            with _as_unavailable:
                 await transaction.commit()
-        finally:
+        except BaseException:
             await self._target.release(connection)
+            raise
+        await self._target.keep(connection)
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
@@ -236,17 +153,19 @@ class Pool(Statements):
             gone.set()
             inbox.put_nowait(None)
 
-        with _as_unavailable():
+        with _as_unavailable:
             connection = await self._target.acquire()
         try:
-            with _as_unavailable():
+            with _as_unavailable:
                 await connection.add_listener(channel, heard)
                 connection.add_termination_listener(lost)
             yield _until_lost(inbox)
         finally:
-            if not gone.is_set():  # else the pool has taken it back by itself
-                connection.remove_termination_listener(lost)
-                await connection.remove_listener(channel, heard)
+            try:
+                if not gone.is_set():  # else the pool has taken it back by itself
+                    connection.remove_termination_listener(lost)
+                    await connection.remove_listener(channel, heard)
+            finally:
                 await self._target.release(connection)
 
 
@@ -281,7 +200,7 @@ async def open_pool(
         command_timeout=_TIMEOUT,
         reset=_keep_session,
     )
-    kept = Kept(pool)
+    kept = Kept(pool, size)
     try:
         yield Pool(kept)
     finally:

@@ -121,3 +121,28 @@ async def test_what_runs_at_the_end_is_waited_for(location: DatabaseLocation) ->
     assert await running == 1
     with pytest.raises(Unavailable):
         await closing.execute("SELECT 1")
+
+
+async def test_who_leaves_the_line_takes_no_connection_along(small: Pool) -> None:
+    for _ in range(3):
+        busy = [asyncio.create_task(small.fetchval("SELECT 1 FROM pg_sleep(0.05)")) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(small.fetchval("SELECT $1::int", n)) for n in range(6)]
+        await asyncio.sleep(0)
+        for one in waiting[::2]:  # also the one whose turn comes next
+            one.cancel()
+        done = await asyncio.gather(*busy, *waiting, return_exceptions=True)
+        assert [each for each in done if not isinstance(each, asyncio.CancelledError)] == [1, 1, 1, 3, 5]
+    assert await asyncio.gather(*(small.fetchval("SELECT $1::int", n) for n in range(20))) == list(range(20))
+
+
+async def test_who_waits_longest_comes_first(small: Pool) -> None:
+    order = list[int]()
+
+    async def ask(number: int) -> None:
+        await small.fetchval("SELECT 1 FROM pg_sleep(0.02)")
+        order.append(number)
+
+    async with small.transaction():  # one connection is left
+        await asyncio.gather(*(ask(number) for number in range(6)))
+    assert order == list(range(6))

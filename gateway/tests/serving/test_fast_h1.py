@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypercorn.events import Closed, RawData
+from hypercorn.events import RawData
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -253,15 +253,23 @@ async def _run(data: bytes, cuts: list[int]) -> tuple[list[tuple[Any, ...]], byt
     async def read() -> bytes:
         return pieces.pop(0) if pieces else b""
 
-    async def take(event: Any) -> None:
-        nonlocal ended
-        if isinstance(event, RawData):
-            sent.append(event.data)
-        ended = ended or isinstance(event, Closed)
+    async def write(data: bytes) -> None:
+        sent.append(data)
 
-    scope = {"type": "http", "state": {}}
+    def end() -> None:
+        nonlocal ended
+        ended = True
+
     protocol = FastH1(
-        app, max_header_bytes=16_384, http2=False, stopping=lambda: False, scope=scope, read=read, send=take
+        app,
+        max_header_bytes=16_384,
+        http2=False,
+        stopping=lambda: False,
+        scope={"type": "http", "state": {}},
+        read=read,
+        write=write,
+        turn=lambda _: None,
+        end=end,
     )
     while pieces and not ended:
         await protocol.handle(RawData(pieces.pop(0)))
@@ -287,7 +295,7 @@ async def test_no_body_is_read_before_its_turn() -> None:
         await asyncio.sleep(0)
         return bytes(65_536)
 
-    async def take(event: Any) -> None:
+    async def write(data: bytes) -> None:
         pass
 
     protocol = FastH1(
@@ -297,7 +305,9 @@ async def test_no_body_is_read_before_its_turn() -> None:
         stopping=lambda: reads > 0,
         scope={"type": "http", "state": {}},
         read=read,
-        send=take,
+        write=write,
+        turn=lambda _: None,
+        end=lambda: None,
     )
     first, next_one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\n"
     await protocol.handle(RawData(first + next_one + b"Content-Length: 9000000000\r\n\r\n"))

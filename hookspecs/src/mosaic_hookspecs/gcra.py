@@ -20,20 +20,18 @@ class Counts:
     def take_all(self, wanted: Sequence[tuple[str, Rate]]) -> list[Decision]:
         """Count one event of each, or none if one of them is refused; the keys of one rate differ."""
         now = time.monotonic()
-        full_at = [max(self._full_at.pop((rate.name, key), now), now) for key, rate in wanted]
-        waits = [_wait(full - now, rate) for full, (_, rate) in zip(full_at, wanted, strict=True)]
-        if not any(waits):
-            full_at = [
-                full + rate.period / rate.limit for full, (_, rate) in zip(full_at, wanted, strict=True)
-            ]
-        for full, (key, rate) in zip(full_at, wanted, strict=True):
-            self._full_at[rate.name, key] = full
+        taken, waits = [], []  # of each, seconds
+        for key, rate in wanted:
+            taken.append(max(self._full_at.pop((rate.name, key), now) - now, 0.0))
+            waits.append(_wait(taken[-1], rate))
+        refused, decisions = any(waits), []
+        for (key, rate), before, wait in zip(wanted, taken, waits, strict=True):
+            after = before if refused else before + rate.period / rate.limit
+            self._full_at[rate.name, key] = now + after
+            decisions.append(Decision(wait == 0, _room(after, rate), wait))
         while len(self._full_at) > _MOST:
             del self._full_at[next(iter(self._full_at))]  # the one that asked longest ago
-        return [
-            Decision(wait == 0, _room(full - now, rate), wait)
-            for full, wait, (_, rate) in zip(full_at, waits, wanted, strict=True)
-        ]
+        return decisions
 
 
 def _wait(taken: float, rate: Rate) -> float:

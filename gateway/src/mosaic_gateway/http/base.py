@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from uuid import uuid4
+from secrets import token_hex
 
 from quart import Quart, Response, g, request
 from quart.sessions import NullSession, SessionInterface
@@ -69,7 +69,7 @@ def register(app: Quart, mount: Mount) -> set[str]:
 
 def request_id_of(sent: str) -> str:
     """The id that the client gave its request, if it is fit to be one, else a new one."""
-    return sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+    return sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
 
 
 async def _take_request_id() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mosaic_gateway.http import problems
 from mosaic_gateway.http.base import FINISHING, request_id_of
+from mosaic_gateway.whole import WHOLE
 from mosaic_hookspecs.tracing import begin, current_trace
 from mosaic_hookspecs.types import Answer, Mount, Quick, QuickRequest
 
@@ -26,17 +27,17 @@ def quick_first(app: Any, mounts: Iterable[Mount]) -> Any:
         return app
 
     async def application(scope: Any, receive: Any, send: Send) -> None:
-        answering = _asked(scope, quick)
-        if answering is None:
+        asked = _asked(scope, quick)
+        if asked is None:
             await app(scope, receive, send)
         else:
-            await answering(send)
+            await _answer(*asked, scope, send)
 
     return application
 
 
-def _asked(scope: Any, quick: Iterable[Quick]) -> Callable[[Send], Awaitable[None]] | None:
-    """What answers the request, if one of the quick ones takes it."""
+def _asked(scope: Any, quick: Iterable[Quick]) -> tuple[Awaitable[Answer], str] | None:
+    """What answers the request, and its id, if one of the quick ones takes it."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return None
     sent = parent = b""
@@ -57,31 +58,26 @@ def _asked(scope: Any, quick: Iterable[Quick]) -> Callable[[Send], Awaitable[Non
     for each in quick:
         if (work := each(request)) is not None:
             begin(parent.decode("latin-1"))
-            return _Answering(work, request.request_id, scope["state"])
+            return work, request.request_id
     return None
 
 
-class _Answering:
-    def __init__(self, work: Awaitable[Answer], request_id: str, state: dict[str, Any]) -> None:
-        self._work = work
-        self._state = state
-        self._request_id = request_id
-
-    async def __call__(self, send: Send) -> None:
-        try:
-            answer = await self._work
-        except Exception as error:  # as Quart does
-            found = problems.of_error(error, self._request_id, "a quick answer")
-            self._state["problem"] = found.code  # for who counts
-            await self._send(send, found.status, found.body, [_PROBLEM, *_encoded(found.headers.items())])
-        else:
-            await self._send(send, 200, answer.body, [_JSON, *_encoded(answer.headers.items())])
-
-    async def _send(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
-        headers.append((b"content-length", b"%d" % len(body)))
-        headers.append((b"x-request-id", self._request_id.encode("ascii")))
-        headers.append((b"traceresponse", current_trace().header.encode("ascii")))
-        headers += _FINISHING
+async def _answer(work: Awaitable[Answer], request_id: str, scope: Any, send: Send) -> None:
+    try:
+        answer = await work
+    except Exception as error:  # as Quart does
+        found = problems.of_error(error, request_id, "a quick answer")
+        scope["state"]["problem"] = found.code  # for who counts
+        status, body, headers = found.status, found.body, [_PROBLEM, *_encoded(found.headers.items())]
+    else:
+        status, body, headers = 200, answer.body, [_JSON, *_encoded(answer.headers.items())]
+    headers.append((b"content-length", b"%d" % len(body)))
+    headers.append((b"x-request-id", request_id.encode("ascii")))
+    headers.append((b"traceresponse", current_trace().header.encode("ascii")))
+    headers += _FINISHING
+    if WHOLE in scope.get("extensions", ()):
+        await send({"type": WHOLE, "status": status, "headers": headers, "body": body})
+    else:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

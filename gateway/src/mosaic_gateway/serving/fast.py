@@ -21,7 +21,9 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.events import Event, RawData
+
+from mosaic_gateway.whole import WHOLE
 
 log = logging.getLogger("mosaic.serving")
 
@@ -30,6 +32,9 @@ _WAITING = 16  # pipelined requests that are read ahead of their turn
 _TOO_LARGE, _BAD, _NOT_IMPLEMENTED, _VERSION = 431, 400, 501, 505
 _NO_BODY = {204, 304}
 _TARGET = re.compile(rb"[\x21-\x7e]+")
+# What HTTP itself goes by in a request's headers, and in an answer's.
+_TOLD = {b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"}
+_OURS = {b"content-length", b"connection", b"transfer-encoding"}
 
 Headers = list[tuple[bytes, bytes]]
 Message = dict[str, Any]
@@ -54,10 +59,7 @@ class _Request:
     body: list[bytes] = field(default_factory=list)
     complete: bool = False
     refusal: int = 0
-
-    def values(self, name: bytes) -> list[bytes]:
-        """Values of all headers of this name."""
-        return [value for each, value in self.headers if each == name]
+    told: dict[bytes, list[bytes]] = field(default_factory=dict)  # headers that HTTP itself goes by
 
 
 class _Requests:
@@ -121,8 +123,11 @@ class _Requests:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_head:  # else it is a trailer, which nobody asks for
-            self._current.headers.append((name.lower(), value.strip(b" \t")))
             self._size += len(name) + len(value) + 4
+            name, value = name.lower(), value.strip(b" \t")
+            self._current.headers.append((name, value))
+            if name in _TOLD:
+                self._current.told.setdefault(name, []).append(value)
 
     def on_headers_complete(self) -> None:
         if self._going_on:
@@ -152,12 +157,12 @@ class _Requests:
 
 def _refusal(request: _Request) -> int:
     """What llhttp lets pass and h11 does not (RFC 9112, sections 3.2, 6.1 and 6.3)."""
-    hosts, codings = request.values(b"host"), request.values(b"transfer-encoding")
+    hosts, codings = request.told.get(b"host", ()), request.told.get(b"transfer-encoding")
     if request.version not in {"1.0", "1.1"}:
         return _VERSION
     if len(hosts) > 1 or (not hosts and request.version == "1.1"):
         return _BAD
-    if codings and (request.version == "1.0" or request.values(b"content-length")):
+    if codings and (request.version == "1.0" or b"content-length" in request.told):
         return _BAD
     if codings and [coding.lower() for coding in codings] != [b"chunked"]:
         return _NOT_IMPLEMENTED
@@ -176,14 +181,19 @@ class FastH1:
         stopping: Callable[[], bool],
         scope: Message,
         read: Callable[[], Awaitable[bytes]],
-        send: Callable[[Event], Awaitable[None]],
+        write: Callable[[bytes], Awaitable[None]],
+        turn: Callable[[bool], None],
+        end: Callable[[], None],
     ) -> None:
+        """``turn`` is told whether no request is under way, ``end`` that the connection is to end."""
         self._app = app
         self._requests = _Requests(max_header_bytes)
         self._stopping = stopping
         self._scope = scope  # what every request has in common
         self._read = read
-        self._send = send
+        self._write = write
+        self._turn = turn
+        self._end = end
         self._gone = False
         self._answer = _Answer(_Request(), stopping)
         self._first: bytes | None = b"" if http2 else None  # until it is clear that this is not the preface
@@ -208,11 +218,11 @@ class FastH1:
             self._take(event.data)
             while self._requests.arrived:
                 if not await self._serve(self._requests.arrived[0]):
-                    await self._send(Closed())
+                    self._end()
                     return
                 self._requests.arrived.popleft()
                 if not self._requests.arrived:
-                    await self._send(Updated(idle=True))
+                    self._turn(True)
 
     def _take(self, data: bytes) -> None:
         if self._first is not None:
@@ -227,7 +237,7 @@ class FastH1:
 
     async def _serve(self, request: _Request) -> bool:
         """Answer one request; return whether another may follow."""
-        await self._send(Updated(idle=False))
+        self._turn(False)
         self._answer = answer = _Answer(request, self._stopping)
         if request.refusal:  # no application sees it, so that this is all there is on record of it
             log.info(
@@ -245,16 +255,17 @@ class FastH1:
 
     def _scope_of(self, request: _Request) -> Message:
         path, _, query = request.target.partition(b"?")
+        text = path.decode("ascii")
         return {
             **self._scope,
             "http_version": request.version,
             "method": request.method,
-            "path": unquote(path.decode("ascii")),
+            "path": unquote(text) if "%" in text else text,
             "raw_path": path,
             "query_string": query,
             "headers": request.headers,
             "state": self._scope["state"].copy(),
-            "extensions": {},
+            "extensions": {WHOLE: {}},
         }
 
     async def _next(self) -> Message:
@@ -283,10 +294,11 @@ class FastH1:
     async def _take_answer(self, message: Message) -> None:
         """ASGI's ``send``."""
         if data := self._answer.take(message):
-            await self._write(data)
-
-    async def _write(self, data: bytes) -> None:
-        await self._send(RawData(data))
+            try:
+                await self._write(data)
+            except BaseException:  # given up in the middle: nobody knows how much of it is on its way
+                self._answer.keep = False
+                raise
 
 
 class _Answer:
@@ -299,13 +311,12 @@ class _Answer:
         self.over = False
         self.refused = False  # by this server: what the application says is not sent
         self.asked_all = False  # the application has all of the request
-        self.continues = any(value.lower() == b"100-continue" for value in request.values(b"expect"))
-        tokens = b",".join(request.values(b"connection")).lower().split(b",")
-        self.keep = (
-            request.version == "1.1"
-            and not any(token.strip() == b"close" for token in tokens)
-            and request.method != "CONNECT"
-        )
+        told = request.told
+        self.continues = b"100-continue" in [value.lower() for value in told.get(b"expect", ())]
+        self.keep = request.version == "1.1" and request.method != "CONNECT"
+        if b"connection" in told:
+            tokens = b",".join(told[b"connection"]).lower().split(b",")
+            self.keep = self.keep and b"close" not in [token.strip() for token in tokens]
         self._status = 0
         self._headers: Headers = []
         self._left: int | None = None  # bytes announced and not yet sent; None: not announced
@@ -323,10 +334,11 @@ class _Answer:
         kind = message["type"]
         if self.refused:
             return b""
-        if kind == "http.response.start" and not self._status:
+        if kind in {"http.response.start", WHOLE} and not self._status:
             self._status, self._headers = int(message["status"]), list(message.get("headers", ()))
-            return b""
-        if kind != "http.response.body" or not self._status or self.over:
+            if kind != WHOLE:
+                return b""
+        elif kind != "http.response.body" or not self._status or self.over:
             raise ValueError(f"the application sent {kind} out of order")
         body, more = bytes(message.get("body", b"")), bool(message.get("more_body", False))
         head = b"" if self.begun else self._head(body, more=more)
@@ -336,14 +348,12 @@ class _Answer:
     def _head(self, body: bytes, *, more: bool) -> bytes:
         request, lines = self.request, [b"HTTP/1.1 %d \r\n" % self._status]
         for name, value in self._headers:
-            match name.lower():
-                case b"content-length":
+            if (own := name.lower()) in _OURS:
+                if own == b"content-length":
                     self._left = int(value)
-                case b"connection":
-                    self.keep = self.keep and value.lower() != b"close"
+                else:  # the others are ours to say
+                    self.keep = self.keep and not (own == b"connection" and value.lower() == b"close")
                     continue
-                case b"transfer-encoding":
-                    continue  # ours to say
             lines.append(b"%s: %s\r\n" % (name, value))
         self.keep = self.keep and request.complete and not self._stopping()
         if self._left is None and self._status not in _NO_BODY:
