@@ -12,12 +12,15 @@ import h2.events
 import h2.settings
 import pytest
 
+from mosaic_gateway.serving import load
+
 
 class Client:
     """An h2 client with prior knowledge that does exactly what it is told."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, window: int) -> None:
         self._reader, self._writer = reader, writer
+        self.reset = set[int]()  # streams that the server ended
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self.h2.local_settings = h2.settings.Settings(
             client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
@@ -43,7 +46,9 @@ class Client:
         """Read on until such an event; None if the connection ends before."""
         async with asyncio.timeout(30):
             while data := await self._reader.read(65536):
-                for event in self.h2.receive_data(data):
+                events = self.h2.receive_data(data)
+                self.reset |= {each.stream_id for each in events if isinstance(each, h2.events.StreamReset)}
+                for event in events:
                     if isinstance(event, kind) and (stream is None or event.stream_id == stream):
                         return event
                 self.flush()
@@ -134,6 +139,23 @@ async def test_an_unread_answer_is_freed_when_its_stream_or_connection_ends(serv
         client.close()
 
 
+async def test_a_stream_that_takes_nothing_is_reset_while_the_others_go_on(
+    served, site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one answer here and one there could be held for as long as the client asks for something else."""
+    monkeypatch.setattr(load, "_PACE", 1_000_000_000)
+    async with served(site.app, read_timeout=0.4) as server:
+        client = await Client.connect(server.port, window=0)
+        held = client.ask("/big")
+        async with asyncio.timeout(30):
+            while held not in client.reset:
+                stream = client.ask("/")
+                client.h2.increment_flow_control_window(10_000, stream)
+                client.flush()
+                assert await client.until(h2.events.StreamEnded, stream)
+        client.close()
+
+
 async def test_a_client_that_never_opens_its_window_is_cut_off(served, site) -> None:
     async with served(site.app, read_timeout=0.4) as server:
         client = await Client.connect(server.port, window=0)
@@ -161,3 +183,49 @@ async def test_a_path_that_is_not_ascii_costs_only_its_stream(served, site) -> N
         assert await client.until(h2.events.StreamReset, client.ask("/caf\u00e9"))
         assert await client.until(h2.events.ResponseReceived, client.ask("/"))
         client.close()
+
+
+async def test_requests_that_wait_for_a_closed_window_keep_nobody_else_from_being_served(
+    served, site
+) -> None:
+    async with served(site.app, max_requests=8) as server:
+        client, other = await Client.connect(server.port, window=0), await Client.connect(server.port)
+        for _ in range(40):
+            assert await client.until(h2.events.ResponseReceived, client.ask("/"))
+        for _ in range(20):
+            answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
+            assert dict(answer.headers)[b":status"] == b"200"
+        client.close()
+        other.close()
+
+
+async def test_a_small_answer_is_not_kept_for_ever_while_others_of_its_connection_are_taken(
+    served, site
+) -> None:
+    async with served(site.app, read_timeout=1.0) as server:
+        client = await Client.connect(server.port, window=0)
+        left = client.ask("/")
+        while left not in client.reset:
+            taken = client.ask("/")
+            client.h2.increment_flow_control_window(1000, taken)
+            client.flush()
+            assert await client.until(h2.events.StreamEnded, taken)
+        client.close()
+
+
+async def test_requests_that_wait_for_their_client_count_as_memory(served, site) -> None:
+    async with served(site.app, max_unsent=200_000) as server:
+        client, other = await Client.connect(server.port, window=0), await Client.connect(server.port)
+        statuses = set[bytes]()
+        async with asyncio.timeout(30):
+            while b"503" not in statuses:
+                client.ask("/")
+                answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
+                statuses.add(dict(answer.headers)[b":status"])
+        client.close()
+        async with asyncio.timeout(30):
+            while True:
+                answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
+                if dict(answer.headers)[b":status"] == b"200":
+                    break
+        other.close()

@@ -9,9 +9,11 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 import httpx
 import pytest
 
+from mosaic_gateway.serving import load
 from mosaic_gateway.serving import server as server_module
 from mosaic_gateway.serving.handshakes import Turns
 from mosaic_gateway.serving.limits import Limits
@@ -292,3 +294,54 @@ async def test_answers_that_nobody_reads_have_a_budget_and_each_certificate_a_sh
         first.transport.abort()
         other.transport.abort()
         await _turned(server.port, mine, served=True)
+
+
+@pytest.mark.parametrize("window", [0, 2**31 - 1])
+async def test_answers_that_wait_in_h2_count_like_others(
+    served, mutual_tls, authority, client_context, window: int
+) -> None:
+    """Neither a window that is closed nor frames as large as an answer hide how much is still here."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        size = 15_000_000 if scope["path"] == "/big" else 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(size), "more_body": True})
+        await send({"type": "http.response.body"})
+
+    certificate = authority.issue("mine")
+    mine, h2_only = client_context(certificate), client_context(certificate)
+    h2_only.set_alpn_protocols(["h2"])
+    async with served(app, mutual_tls, max_unsent=40_000_000) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=h2_only, limit=1)
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        wanted = {
+            h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window,
+            h2.settings.SettingCodes.MAX_FRAME_SIZE: 2**24 - 1,
+        }
+        client.local_settings = h2.settings.Settings(client=True, initial_values=wanted)
+        client.initiate_connection()
+        client.increment_flow_control_window(2**31 - 1 - 65_535)
+        headers = [(":method", "GET"), (":path", "/big"), (":scheme", "https"), (":authority", "x")]
+        client.send_headers(1, headers, end_stream=True)
+        writer.write(client.data_to_send())
+        await _turned(server.port, mine, served=False)
+        writer.transport.abort()
+        await _turned(server.port, mine, served=True)
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "stock"])
+async def test_who_takes_an_answer_too_slowly_loses_it(served, site, monkeypatch, fast) -> None:
+    monkeypatch.setattr(load, "_PACE", 1_000_000_000)
+    taken = 0
+    async with served(site.app, read_timeout=2) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+        writer.write(GET.replace(b"/", b"/big", 1) + GET)
+        try:
+            async with asyncio.timeout(30):
+                while piece := await reader.read(65_536):
+                    taken += len(piece)
+                    await asyncio.sleep(0.04)
+        except OSError:  # the end may come as a reset
+            pass
+        assert 0 < taken < 20_000_000
+        writer.close()

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -67,16 +68,18 @@ async def test_a_killed_worker_is_replaced(parent: Parent) -> None:
     assert first < await _workers(port, but=frozenset({killed}))
 
 
-async def test_a_stop_finishes_the_answer_and_ends_every_process(parent: Parent) -> None:
+async def test_a_stop_finishes_the_answer_and_ends_every_process(parent: Parent, tmp_path: Path) -> None:
     process, port = parent
     pids = await _workers(port)
     async with httpx.AsyncClient() as client:
-        asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow"))
-        await asyncio.sleep(0.3)
+        asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow{tmp_path}/asked", timeout=60))
+        while not (tmp_path / "asked").exists():  # noqa: ASYNC110  # made by another process
+            await asyncio.sleep(0.02)
         process.terminate()
-        await asyncio.sleep(0.3)
         with pytest.raises(httpx.ConnectError):  # nobody queues on a socket that no one will accept from
-            await client.get(f"http://127.0.0.1:{port}/")
+            while not asking.done():
+                with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # taken by who then stopped
+                    await client.get(f"http://127.0.0.1:{port}/")
         assert (await asking).status_code == 200
     assert await asyncio.wait_for(process.wait(), 30) == 0
     assert not any(map(_alive, pids))

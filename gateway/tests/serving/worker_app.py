@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any
 
 from mosaic_gateway.serving import Endpoint, Limits, inherited, run, serve, stop_event
@@ -11,8 +12,9 @@ from mosaic_hookspecs.types import Listener
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    if scope["path"] == "/slow":
-        await asyncio.sleep(1)
+    if scope["path"].startswith("/slow/"):
+        Path(scope["path"].removeprefix("/slow")).touch()  # it is under way
+        await asyncio.sleep(3)
     body = str(os.getpid()).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})

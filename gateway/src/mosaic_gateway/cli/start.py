@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from mosaic_gateway.compose import Composition
 
 _ALIVE = ("/healthz",)  # answered at any load
+_GARBAGE = (
+    5_000,
+    5,
+    5,
+)  # objects that came and did not go, until the youngest are looked through; then the older ones
 
 
 def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:
@@ -46,7 +52,24 @@ def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:
 
 async def _alone(composition: Composition, sockets: Sequence[socket.socket]) -> None:
     with stop_event() as stop:
-        await serve_alone(composition, sockets, stop=stop, started=lambda _: _announce(composition, sockets))
+        await serve_alone(composition, sockets, stop=stop, started=lambda _: _started(composition, sockets))
+
+
+def _started(composition: Composition, sockets: Sequence[socket.socket]) -> None:
+    _collect_garbage()
+    _announce(composition, sockets)
+
+
+def _collect_garbage() -> None:
+    """As who serves for weeks has to: a command sets that its garbage is hardly ever looked for.
+
+    A connection that ended is found only so, with all that OpenSSL keeps of it. What start made stays, and is looked
+    through no more.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # or a quarter of what is frozen would have to come anew before all is looked through
+    gc.set_threshold(*_GARBAGE)
 
 
 async def serve_alone(
@@ -81,6 +104,7 @@ def serve_worker(shell: Shell) -> None:
         with stop_event() as stop:
             sockets = inherited(stop)
             async with open_gateway(composition, serving=False) as gateway, gateway.working():
+                _collect_garbage()
                 await _serve(gateway, sockets, stop)
 
     run(main())

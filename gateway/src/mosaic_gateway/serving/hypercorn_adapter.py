@@ -12,20 +12,22 @@ import asyncio
 import logging
 import math
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import h2.errors
 import h2.events
+import h2.exceptions
 import h11
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Body, EndBody, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Response
-from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, H2Protocol
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 from hypercorn.typing import ConnectionState
 
@@ -112,7 +114,7 @@ class H1(H11Protocol):
 
 
 class H2(H2Protocol):
-    """h2 that survives what clients do to streams: late DATA, resets without end, unread answers."""
+    """h2 that survives what clients do to streams: late DATA, resets without end, answers unread or read slowly."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -124,6 +126,28 @@ class H2(H2Protocol):
     def unsent(self) -> int:
         """Bytes of answers that the client's windows keep here."""
         return sum(len(buffer.buffer) for buffer in self.stream_buffers.values())
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Wait until a large piece, or the end, is on its way; reset a stream whose answer is not given to its end."""
+        buffer = self.stream_buffers.get(getattr(event, "stream_id", 0))
+        if buffer and isinstance(event, EndBody) and not buffer._complete:
+            await buffer._is_empty.clear()  # of an empty one Hypercorn does not wait until its end is said
+        await super().stream_send(event)
+        if buffer is None:
+            return
+        if isinstance(event, Body) and len(event.data) >= BUFFER_HIGH_WATER:
+            await buffer.drain()  # Hypercorn goes on as soon as the client has taken a little
+        elif isinstance(event, StreamClosed) and not buffer.complete:
+            await buffer.close()
+            with suppress(h2.exceptions.ProtocolError):  # the client has ended it
+                self.connection.reset_stream(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+                await self._flush()
+            await self._window_updated(event.stream_id)  # so that the buffer is let go
+
+    async def _send_data(self, stream_id: int) -> None:
+        """In frames like our writes, however large ones the client takes."""
+        self.connection.max_outbound_frame_size = min(self.connection.max_outbound_frame_size, _PIECE)
+        await super()._send_data(stream_id)
 
     async def handle(self, event: Event) -> None:
         """Free the applications that wait to send when the connection is gone."""
@@ -225,7 +249,7 @@ class Connection:
             return False
         else:
             self._dropped = True
-            self._writer.transport.abort()
+            self._drop()
         return True
 
     def _speak_h1(self) -> H1 | H2 | FastH1:
@@ -247,7 +271,9 @@ class Connection:
             stopping=shared.context.terminated.is_set,
             scope=scope,
             read=self._pull,
-            send=self._send,
+            write=self._write,
+            turn=self._turn,
+            end=self._finish,
         )
 
     def _speak_h2(self) -> H1 | H2 | FastH1:
@@ -336,11 +362,14 @@ class Connection:
         if isinstance(event, RawData):
             await self._write(event.data)
         elif isinstance(event, Updated):
-            self.idle = self._between_requests = event.idle
-            self._deadline = self._loop.time() + self._limits.keep_alive if event.idle else math.inf
-            if event.idle and self._shared.context.terminated.is_set():
-                self._finish()
+            self._turn(event.idle)
         else:
+            self._finish()
+
+    def _turn(self, idle: bool) -> None:
+        self.idle = self._between_requests = idle
+        self._deadline = self._loop.time() + self._limits.keep_alive if idle else math.inf
+        if idle and self._shared.context.terminated.is_set():
             self._finish()
 
     async def _write(self, data: bytes) -> None:
@@ -376,4 +405,10 @@ class Connection:
         except OSError:  # TimeoutError and ssl.SSLError are OSErrors
             pass
         finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Now, whatever waits to be sent. Nothing may fail here: the sweep of the whole listener calls it, too."""
+        # AttributeError: asyncio's plain transport, if it came to its end while it was closing
+        with suppress(AttributeError):
             self._writer.transport.abort()

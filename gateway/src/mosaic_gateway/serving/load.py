@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import time
 from collections import Counter
@@ -15,6 +16,8 @@ from mosaic_gateway.serving.limits import Limits
 from mosaic_gateway.serving.metrics import Tally
 from mosaic_hookspecs.errors import Unavailable
 
+log = logging.getLogger("mosaic.serving")
+
 _PAUSE = 0.1  # seconds between two looks at the clock
 _FEW = 16  # requests under way: with no more than these, it is not they who hold the event loop up
 _SOONEST, _LATEST = 1, 3  # seconds for Retry-After: not all clients come back at the same instant
@@ -24,9 +27,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LARGE = 64 * 1024  # bytes of an answer; smaller ones wait for nobody
-_SHARE = (
-    4  # of the bytes that wait for clients to take them, the part that one certificate's may be is 1 / this
-)
+_PACE = 32 * 1024  # bytes a second; who takes an answer more slowly loses it
+_STREAM = 16 * 1024  # bytes of memory, about, that an h2 request takes while it waits for its client
+_SHARE = 4  # of the bytes that wait for clients to take them, one certificate's may be the part 1 / this
 
 
 def _problem(detail: str) -> bytes:
@@ -96,6 +99,10 @@ class Unsent:
                 del self._of[certificate]
 
 
+class _Untaken(Exception):  # not an error: news for whoever began the answer
+    """A client took too little of its answer."""
+
+
 class Load:
     """The requests under way on one listener."""
 
@@ -110,6 +117,19 @@ class Load:
         if self.under_way >= self._limits.max_requests:
             return True
         return self.under_way >= _FEW and self._lag.seconds > self._limits.max_lag
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A request that waits for its client keeps no other from being answered."""
+        self.under_way -= 1
+        try:
+            yield
+        finally:
+            self.under_way += 1
+
+    def time_for(self, size: int) -> float:
+        """Seconds that a client may take for so many bytes of an answer."""
+        return self._limits.read_timeout + size / _PACE
 
 
 class Shedding:
@@ -137,19 +157,32 @@ class Shedding:
             self._count(Unavailable.status, Unavailable.code, started)
             return
 
+        # Many share an h2 connection, and its client decides when each of them goes on. In HTTP/1.1 a small answer
+        # waits only behind others that were not read, and then it is the connection that runs out of time.
+        many = scope.get("http_version") == "2"
+        largest = 0
+
         async def counted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, largest
             status = message.get("status", status)
             size = len(message.get("body", b""))
-            if size < _LARGE:
+            largest = max(largest, size)
+            if size < _LARGE and not many:
                 await send(message)
                 return
-            with self._unsent.holding(certificate, size):
-                await send(message)
+            held = largest + _STREAM if many else size  # the end of an answer waits for what was before it
+            try:
+                with self._unsent.holding(certificate, held), self._load.waiting():
+                    async with asyncio.timeout(self._load.time_for(size)):
+                        await send(message)
+            except TimeoutError:
+                raise _Untaken from None
 
         self._load.under_way += 1
         try:
             await self._app(scope, receive, counted)
+        except _Untaken:  # who speaks HTTP below sees an answer that was not finished, and ends it
+            log.info("%s took its answer too slowly, and loses it", scope.get("client"))
         finally:
             self._load.under_way -= 1
             self._count(status, scope["state"].get("problem"), started)
