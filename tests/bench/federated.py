@@ -1,11 +1,11 @@
 """List 50 of many tasks as a peer: mTLS, grant, scope, limits and audit, against the same query with no checks at all.
 
 Three floors in the same run: stock Hypercorn and Quart, uvicorn with a bare ASGI handler (both with the same TLS), and
-the asyncpg loop alone. Then audit off, more rows, more grants. Rounds alternate; the medians are compared.
+the asyncpg loop alone. Then audit off. Rounds alternate; the medians are compared. What more rows and grants cost is
+measured in `growth`.
 
-Environment: BENCH_ROUNDS (3), BENCH_SECONDS of each (3), BENCH_ROWS, the most rows (1000000;
-the goal is said for 10000000), and BENCH_ONLY, the only targets to be run, with
-semicolons between.
+Environment: BENCH_ROUNDS (3), BENCH_SECONDS of each (3), and BENCH_ONLY, the only targets to be run, with semicolons
+between.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.bench import Row
 from tests.bench._certificates import make_certificates
+from tests.bench._cpu import processor_seconds
+from tests.bench._seeding import seed_tasks
 from tests.bench.listing import _listening, _mosaic, free_port
 
 from mosaic_federation.keys import new_key, signing_request
@@ -36,20 +38,12 @@ from mosaic_gateway.config import read_config
 
 _ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 _SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
-_MOST_ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 _ONLY = [name for name in os.environ.get("BENCH_ONLY", "").split(";") if name]
 _CONNECTIONS = 16
-_FEW, _MANY = 10_000, 100_000  # rows
-_GRANTS = 10_000
+_ROWS = 100_000
 _RATES = ("requests_per_grant", "requests_per_peer", "requests_per_address")
 _LIMITS = dict.fromkeys(_RATES, 6_000_000) | {"concurrency": 2 * _CONNECTIONS}  # counted, and never reached
-_TICKS = os.sysconf("SC_CLK_TCK")
 
-_SEED = """
-INSERT INTO tasks (owner_id, title, body, created_at)
-SELECT $1::uuid, 'Task ' || n, repeat('word ', 20), now() - n * interval '1 second'
-FROM generate_series($2::bigint, $3::bigint) n
-"""
 _SEED_GRANTS = """
 WITH made AS (
     INSERT INTO federation_grants
@@ -96,11 +90,9 @@ def _wanted(name: str) -> bool:
 async def _targets(stack: ExitStack, directory: Path) -> list[Target]:
     targets: list[Target] = []
 
-    async def site(
-        name: str, *, rows: int = _MANY, grants: int = 0, workers: int = 1, audit: bool = True
-    ) -> None:
+    async def site(name: str, *, workers: int = 1, audit: bool = True) -> None:
         if _wanted(name):
-            made = await _site(stack, directory / name.replace(" ", "-"), rows, grants, workers, audit=audit)
+            made = await _site(stack, directory / name.replace(" ", "-"), _ROWS, 0, workers, audit=audit)
             targets.append(
                 Target(name, _over_tls(made.port, "/federation/v1/tasks?limit=50", made.keys, made.processes))
             )
@@ -110,9 +102,6 @@ async def _targets(stack: ExitStack, directory: Path) -> list[Target]:
     await site("gateway")
     await site("gateway, 2 workers", workers=2)
     await site("gateway, audit off", audit=False)
-    await site(f"gateway, {_FEW:,} rows", rows=_FEW)
-    await site(f"gateway, {_MOST_ROWS:,} rows", rows=_MOST_ROWS)
-    await site(f"gateway, {_GRANTS:,} grants", grants=_GRANTS)
     if sites:
         targets += await _floors(stack, directory, next(iter(sites.values())))
     return targets
@@ -166,14 +155,14 @@ def _over_tls(
     port: int, path: str, keys: Path, processes: Callable[[], list[int]]
 ) -> Callable[[float], tuple[float, ...]]:
     def load(seconds: float) -> tuple[float, ...]:
-        before = _cpu(processes())
+        before = processor_seconds(processes())
         arguments = (str(port), path, str(_CONNECTIONS), str(seconds), str(keys))
         command = [sys.executable, "-m", "tests.bench._mtls_load", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
         answers, *latency = json.loads(done.stdout)
-        return answers, *latency, (_cpu(processes()) - before) / (answers * seconds) * 1e6
+        return answers, *latency, (processor_seconds(processes()) - before) / (answers * seconds) * 1e6
 
     return load
 
@@ -216,8 +205,6 @@ def _rows(middle: dict[str, list[float]]) -> list[Row]:
             compare(f"gateway{suffix}", floor + suffix)
         compare(f"gateway{suffix}", "asyncpg loop")
     compare("gateway", "gateway, audit off")
-    compare(f"gateway, {_MOST_ROWS:,} rows", f"gateway, {_FEW:,} rows")
-    compare(f"gateway, {_GRANTS:,} grants", "gateway")
     return rows
 
 
@@ -261,11 +248,10 @@ def _enroll(config: Path, keys: Path) -> Path:
 
 async def _seed(config: Path, owner: str, rows: int, grants: int) -> str:
     async with open_gateway(compose(read_config(config)), serving=False) as gateway:
-        for start in range(1, rows + 1, _FEW):  # a statement has 30 s
-            await gateway.database.execute(_SEED, owner, start, min(start + _FEW - 1, rows))
+        await seed_tasks(gateway.location, owner, rows)
         if grants:
             await gateway.database.execute(_SEED_GRANTS, grants)
-        for table in ("tasks", "federation_grants", "federation_certificates"):
+        for table in ("federation_grants", "federation_certificates"):
             await gateway.database.execute(f"VACUUM ANALYZE {table}")
         return gateway.location.host
 
@@ -293,9 +279,3 @@ def _children(pid: int) -> list[int]:
             if b"python" in Path(f"/proc/{child}/cmdline").read_bytes().partition(b"\0")[0]:
                 found.append(int(child))
     return found
-
-
-def _cpu(pids: list[int]) -> float:
-    """Seconds of CPU time so far."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(each[11]) + int(each[12]) for each in fields) / _TICKS

@@ -17,13 +17,10 @@ from typing import Any
 
 from tests.bench import Row
 from tests.bench._load import load
+from tests.bench._seeding import seed_tasks
 
 ROWS = 100_000
 ROUNDS = 3
-_SEED = """
-INSERT INTO tasks (owner_id, title, body, created_at)
-SELECT $1::uuid, 'Task ' || n, repeat('word ', 20), now() - n * interval '1 second' FROM generate_series(1, $2) n
-"""
 
 
 def free_port() -> int:
@@ -97,8 +94,7 @@ async def _seed(config: str, owner: str) -> str:
     from mosaic_gateway.config import read_config
 
     async with open_gateway(compose(read_config(Path(config))), serving=False) as gateway:
-        await gateway.database.execute(_SEED, owner, ROWS)
-        await gateway.database.execute("VACUUM ANALYZE tasks")
+        await seed_tasks(gateway.location, owner, ROWS)
         return gateway.location.host
 
 
@@ -119,7 +115,7 @@ class _process:
 
 
 async def _listening(port: int) -> None:
-    for _ in range(200):
+    for _ in range(900):  # a busy machine may need a minute
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:

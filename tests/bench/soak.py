@@ -1,8 +1,10 @@
-"""Does a gateway's memory stay flat? List, search and get over mTLS for ``MINUTES`` (10), audited and limited.
+"""Does a gateway's memory stay flat? Everything that peers, users and strangers do, for ``MINUTES`` (10).
 
-Some are refused, connections come and go, strangers throw garbage, and every few seconds a peer enrolls, reads and is
-revoked. The resident memory of the gateway's processes is sampled; what counts is how it grows after the first third,
-in which caches and pools fill. Not a part of `make bench`: ``python -m tests.bench.soak``; exits with 1 if it grows.
+Peers list, search and get over mTLS, HTTP/1.1 and HTTP/2, audited and limited, and some of it is refused. Connections
+come and go, strangers throw garbage, every few seconds a peer enrolls, reads and is revoked, and users search here and
+at two peers, one of which never says a word. The resident memory of the gateway's processes is sampled; what counts is
+how it grows after the first fifth, in which caches and pools fill. Not a part of `make bench`:
+``python -m tests.bench.soak``; exits with 1 if it grows.
 """
 
 from __future__ import annotations
@@ -10,65 +12,31 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import count
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from statistics import linear_regression
-from typing import Any
 
-import aiohttp
 from rich.console import Console
 from rich.table import Table
+from tests.bench._askers import EXPECTED, Seen, Site, ask_for
+from tests.bench.federated import _children
 from tests.bench.listing import _mosaic, free_port
+from tests.shared.stub_peers import StubPeer, new_root, silent_port
 
-from mosaic_federation.keys import client_context, key_pem, new_key, signing_request
+from mosaic_gateway.boot import open_gateway
+from mosaic_gateway.compose import compose
+from mosaic_gateway.config import read_config
 
 MINUTES = float(os.environ.get("MINUTES", "10"))
 ROWS = 10_000
-CLIENTS = 8
-LARGEST_GROWTH = 2.0  # MiB in the last two thirds: fewer than 50 bytes a request in ten minutes
-SAMPLE, REVOKE = 2.0, 5.0  # seconds between two
-PATHS = (
-    *("tasks?limit=50", "tasks?limit=5&sort=title", "tasks/search?q=task", "tasks/search?q=7"),
-    *(
-        "whoami",
-        "capabilities",
-        "tasks/00000000-0000-7000-8000-000000000000",
-        "wikis",
-        "tasks?limit=x",
-        "nothing/here/x",
-    ),
-)
-EXPECTED = {200, 400, 403, 404, 429}
-
-
-@dataclass
-class Seen:
-    """What came back, by status, and megabytes by second."""
-
-    statuses: dict[int, int] = field(default_factory=dict)
-    samples: list[tuple[float, float]] = field(default_factory=list)
-
-    def took(self, status: int) -> None:
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-
-
-@dataclass(frozen=True)
-class Site:
-    """A gateway that shares, and how it is asked."""
-
-    public: int
-    peers: int
-    token: str
-    process: subprocess.Popen[bytes]
+LARGEST_GROWTH = 2.0  # MiB in the last four fifths: fewer than 50 bytes a request in ten minutes
+SAMPLE = 2.0  # seconds between two
 
 
 def _started(stack: ExitStack, directory: Path) -> Site:
@@ -85,99 +53,37 @@ def _started(stack: ExitStack, directory: Path) -> Site:
     stack.callback(process.terminate)
     while True:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{public}/readyz"):
-            return Site(public, peers, token, process)
+            return Site(public, peers, token, process.pid, config)
         time.sleep(0.1)
+
+
+@asynccontextmanager
+async def _with_peers(site: Site) -> AsyncIterator[None]:
+    """Two that it may ask: one with rows, and one that takes connections and never says a word."""
+    root = new_root()
+    items = [{"id": f"{n:08}-0000-4000-8000-000000000000", "title": f"Task {n}"} for n in range(50)]
+    async with AsyncExitStack() as servers:
+        alive, silent = StubPeer("alive", root, items), await servers.enter_async_context(silent_port())
+        await servers.enter_async_context(alive.up())
+        async with open_gateway(compose(read_config(site.config)), serving=False) as gateway:
+            host = gateway.composition.view("federation")
+            await alive.enroll(host)
+            await StubPeer("dead", root).enroll(host, port=silent)
+        yield
 
 
 async def _soaked(site: Site) -> Seen:
     seen, end = Seen(), time.monotonic() + MINUTES * 60
-    _, tls = _enrolled(site)
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(CLIENTS):
-            tasks.create_task(_ask(site, tls, number, end, seen))
-        tasks.create_task(_strangers(site, end))
-        tasks.create_task(_revocations(site, end, seen))
+    async with _with_peers(site), asyncio.TaskGroup() as tasks:
+        tasks.create_task(ask_for(site, end, seen))
         tasks.create_task(_sample(site, end, seen))
     return seen
-
-
-async def _ask(site: Site, tls: ssl.SSLContext, number: int, end: float, seen: Seen) -> None:
-    """Ask a hundred times, at the pace of the limit and a little above it, then come again."""
-    while time.monotonic() < end:
-        async with _client(site, tls) as client:
-            for turn in range(100):
-                if time.monotonic() > end:
-                    return
-                await _get(client, PATHS[(turn + number) % len(PATHS)], seen)
-                await asyncio.sleep(CLIENTS / 110)
-
-
-async def _get(client: aiohttp.ClientSession, path: str, seen: Seen) -> None:
-    async with client.get(f"/federation/v1/{path}") as answer:
-        await answer.read()
-    seen.took(answer.status)
-
-
-@asynccontextmanager
-async def _client(site: Site, tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    connector = aiohttp.TCPConnector(ssl=tls, limit=1)
-    async with aiohttp.ClientSession(f"https://127.0.0.1:{site.peers}", connector=connector) as client:
-        yield client
-
-
-async def _strangers(site: Site, end: float) -> None:
-    """Who is no peer: garbage, half a word, a handshake without a certificate."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for number in count():
-        if time.monotonic() > end:
-            return
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection(
-                "127.0.0.1", site.peers, ssl=context if number % 3 == 0 else None
-            )
-            writer.write(os.urandom(number % 2000))
-            await asyncio.sleep(0.1)
-            writer.transport.abort()
-
-
-async def _revocations(site: Site, end: float, seen: Seen) -> None:
-    """A peer enrolls, reads, and is revoked while its connection is open."""
-    while time.monotonic() < end - REVOKE:
-        grant_id, tls = await asyncio.to_thread(_enrolled, site)
-        async with _client(site, tls) as client:
-            await _get(client, "tasks", seen)
-            await asyncio.to_thread(_admin, site, f"grants/{grant_id}/revoke", {})
-            await _get(client, "tasks", seen)
-        await asyncio.sleep(REVOKE)
-
-
-def _enrolled(site: Site) -> tuple[str, ssl.SSLContext]:
-    scope = {"resources": ["tasks"], "include_personal": True}
-    offer, key = _admin(site, "grants", {"subject": "admin", "peer": "brief", "scope": scope}), new_key()
-    issued = _post(offer["url"].partition("#")[0], {"csr": signing_request(key).decode(), "name": "brief"})
-    parts = {"ca": issued["ca"].encode(), "chain": issued["chain"].encode(), "key": key_pem(key)}
-    return offer["id"], client_context(**parts)
-
-
-def _admin(site: Site, path: str, body: Any) -> Any:
-    return _post(
-        f"http://127.0.0.1:{site.public}/v1/admin/{path}", body, Authorization=f"Bearer {site.token}"
-    )
-
-
-def _post(url: str, body: Any, **headers: str) -> Any:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"} | headers
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.loads(answer.read())
 
 
 async def _sample(site: Site, end: float, seen: Seen) -> None:
     began = time.monotonic()
     while (now := time.monotonic()) < end:
-        seen.samples.append((now - began, _resident(site.process.pid)))
+        seen.samples.append((now - began, sum(map(_resident, [site.pid, *_children(site.pid)]))))
         await asyncio.sleep(SAMPLE)
 
 
@@ -189,7 +95,7 @@ def _resident(pid: int) -> float:
 
 def _told(seen: Seen) -> bool:
     """Print what was seen; return whether memory is flat and nothing was answered that should not be."""
-    late = [sample for sample in seen.samples if sample[0] > seen.samples[-1][0] / 3]
+    late = [sample for sample in seen.samples if sample[0] > seen.samples[-1][0] / 5]
     slope = linear_regression(*zip(*late, strict=True)).slope * 3600
     growth = slope * (late[-1][0] - late[0][0]) / 3600
     asked, odd = sum(seen.statuses.values()), set(seen.statuses) - EXPECTED
@@ -197,9 +103,10 @@ def _told(seen: Seen) -> bool:
     table = Table("what", "value")
     table.add_row("minutes", f"{MINUTES:g}")
     table.add_row("answers, by status", f"{asked:,}: {dict(sorted(seen.statuses.items()))}")
-    for name, (_, size) in (("start", seen.samples[0]), ("after a third", late[0]), ("end", late[-1])):
-        table.add_row(f"resident memory, {name}", f"{size:.1f} MiB")
-    table.add_row("slope after the first third", f"{slope:.1f} MiB/h, {growth:.2f} MiB in all")
+    for second, size in seen.samples[:: max(1, len(seen.samples) // 10)]:
+        table.add_row(f"resident memory after {second / 60:.1f} min", f"{size:.1f} MiB")
+    table.add_row("resident memory, end", f"{seen.samples[-1][1]:.1f} MiB")
+    table.add_row("slope after the first fifth", f"{slope:.1f} MiB/h, {growth:.2f} MiB in all")
     table.add_row("verdict", f"{'flat' if flat else 'GROWS'}{f', and unexpected: {odd}' if odd else ''}")
     Console().print(table)
     return flat and not odd
