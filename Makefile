@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := .run/mosaic.config.json
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo run test check pytest matrix bench docs site lock
+.PHONY: help setup demo run test check pytest matrix bench figures docs site lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,8 @@ check: setup ## Lint, format, types, import contracts
 pytest: setup
 	@.ci/services
 	@.ci/step-ca >/dev/null
-	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
+	@$(BIN)/python -m compileall -q -j 2 hookspecs/src migrations/src gateway/src plugins/*/src
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 $(ARGS)
 
 matrix: setup ## Try plugins, tiers, versions and Pythons in combination, each installed from wheels (ARGS="--only 'pair *'")
 	@.ci/services
@@ -39,6 +40,10 @@ matrix: setup ## Try plugins, tiers, versions and Pythons in combination, each i
 
 bench: setup ## Measure, and print one table
 	@$(BIN)/python -m tests.bench
+
+figures: setup ## Measure what docs/explanation/scaling.md shows, and draw it (ARGS="growth" for a part of it)
+	@$(BIN)/python -m tests.bench --json docs/explanation/figures/results.json $(or $(ARGS),federated search fanout growth)
+	@$(BIN)/python -m tests.bench.plot
 
 docs: setup ## Write docs/reference anew from the code
 	@$(BIN)/python docs/generate.py

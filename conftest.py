@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -25,9 +26,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from folders import remove
 from free_ports import free_port
 from mosaic_gateway.database import Pool, connect, open_pool
 from mosaic_gateway.resources import build_wall
+from mosaic_gateway.testing.prepared import new_folder, roomy_place
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import DatabaseLocation, MigrationSet, Resource
 from mosaic_migrations import CORE
@@ -39,6 +42,8 @@ from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
 
 _numbers = count(1)
+#: Of a server whose files nobody reads once it has ended: no test kills one of these.
+FLEETING = ("-F", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "autovacuum=off")
 
 
 BehindWall = Callable[[Iterable[Resource]], AbstractAsyncContextManager[Pool]]
@@ -80,6 +85,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_configure() -> None:
+    """Have ``tmp_path`` where the kit has its gateways, in memory: they wait for the disk at each commit."""
+    if not os.statvfs(roomy_place()).f_flag & os.ST_NOEXEC:  # some tests make programs
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(roomy_place()))
+
+
+def pytest_collection_finish() -> None:
+    """Nothing of what thousands of tests are described by goes away: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a missing real service is a failure, never a skip."""
@@ -93,7 +110,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[DatabaseLocation]:
     """Run the local tier's Postgres with a superuser and without fsync, on a Unix socket closed to others."""
-    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    home = new_folder()
+    home.chmod(0o700)
     account = postgres_account(None, home)
     binaries = asyncio.run(binaries_for(account))
     shutil.chown(home, account.uid, account.gid)
@@ -106,16 +124,16 @@ def postgres() -> Iterator[DatabaseLocation]:
         cwd=home, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     with (home / "log").open("wb") as log:
-        server = command("postgres", "-k", str(home), "-c", "listen_addresses=", "-F")
+        server = command("postgres", "-k", str(home), "-c", "listen_addresses=", *FLEETING)
         process = subprocess.Popen(server, cwd=home, stderr=log, stdout=log)
     location = DatabaseLocation(host=str(home), user="mosaic", database="postgres")
     try:
         asyncio.run(_until_ready(location, process, home / "log"))
         yield location
     finally:
-        process.terminate()
-        process.wait(20)
-        shutil.rmtree(home)
+        process.send_signal(signal.SIGINT)  # a fast shutdown; SIGTERM would wait for whoever is connected
+        process.wait(60)
+        remove(home)
 
 
 async def _until_ready(location: DatabaseLocation, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -146,7 +164,7 @@ def new_database(
             await migrate(connection, sets)
             await connection.close()
             templates.add(template)
-        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         await administration.close()
         return replace(postgres, database=name)
 
@@ -268,7 +286,7 @@ def vector_postgres() -> Iterator[TcpPostgres]:
 
 @contextmanager
 def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
-    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))
+    home = new_folder()
     account = postgres_account(None, home)
     port = free_port()
     options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(home)}
@@ -280,7 +298,6 @@ def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
         options["ssl_ca_file"] = str(certificate)
         shutil.chown(key, account.uid, account.gid)
     shutil.chown(home, account.uid, account.gid)
-    home.chmod(0o711)  # mkdtemp is 0700: the certificate and the socket are for others, too
 
     def command(program: str, *arguments: str) -> list[str]:
         return account.command(binaries / program, "-D", home / "data", *arguments)
@@ -290,7 +307,9 @@ def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
     (home / "data" / "pg_hba.conf").write_text(_HBA + (_HBA_OVER_TLS if tls else ""))
     settings = [part for key_value in options.items() for part in ("-c", "=".join(key_value))]
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command("postgres", "-F", *settings), cwd=home, stderr=log, stdout=log)
+        process = subprocess.Popen(
+            command("postgres", *FLEETING, *settings), cwd=home, stderr=log, stdout=log
+        )
     server = TcpPostgres(home, port, binaries, certificate)
     try:
         asyncio.run(_until_ready(server.superuser, process, home / "log"))
@@ -304,9 +323,9 @@ def _tcp_postgres(binaries: Path, *, tls: bool) -> Iterator[TcpPostgres]:
         asyncio.run(server.execute(*roles, *peers))
         yield server
     finally:
-        process.send_signal(signal.SIGINT)  # a fast shutdown; SIGTERM would wait for whoever is connected
-        process.wait(20)
-        shutil.rmtree(home)
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        remove(home)
 
 
 def _self_signed(certificate: Path, key: Path) -> None:
@@ -360,7 +379,7 @@ class RedisServer:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def _listens(port: int) -> bool:
@@ -428,7 +447,7 @@ class StepCAServer:
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -455,7 +474,7 @@ def new_step_ca(step_ca_program: Path) -> Iterator[Callable[[], StepCAServer]]:
 
     yield make
     for home in homes:
-        shutil.rmtree(home)
+        remove(home)
 
 
 @pytest.fixture(scope="session")

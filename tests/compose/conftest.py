@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from folders import remove
 from free_ports import free_port
 from mosaic_tier_local.account import Account, own_account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
@@ -135,7 +136,7 @@ def container(service: Callable[[str, str], dict[str, Any]]) -> Iterator[Callabl
             if process.poll() is None:
                 process.kill()
                 process.wait(60)
-        shutil.rmtree(each.home)
+        remove(each.home)
 
 
 @pytest.fixture(scope="session")

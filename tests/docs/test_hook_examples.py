@@ -167,10 +167,10 @@ def test_mosaic_resources(call: Call) -> None:
 async def test_mosaic_sources(call: Call) -> None:
     (kind,) = call("mosaic_sources")
     (source,) = await kind.readable_by(User(UUID(int=1), "lead"))
-    page = await source.search("notes", {"q": "barn"}, Asked(within=1))
+    page = await source.search("notes", {"q": "barn"}, Asked(within=60))
     assert [row["id"] for row in page.items] == ["may"]
     with pytest.raises(NotFound):
-        await source.list("tasks", {}, Asked(within=1))
+        await source.list("tasks", {}, Asked(within=60))
 
 
 async def test_mosaic_probes(call: Call) -> None:

@@ -32,6 +32,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from free_ports import free_port
+from mosaic_runs import mosaic
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -98,10 +99,10 @@ class Shell:
 
     def __init__(self, folder: Path, notes: Path) -> None:
         self.notes = notes
-        bin_folder = Path(sys.executable).parent
+        bin_folder = Path(sys.executable).parent  # pytest, uv
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MOSAIC_")}
         environment |= {
-            "PATH": f"{bin_folder}:{step_ca().parent}:{environment['PATH']}",
+            "PATH": f"{mosaic().parent}:{bin_folder}:{step_ca().parent}:{environment['PATH']}",
             "HOME": str(folder),
             "COLUMNS": "100",
             "NO_COLOR": "1",

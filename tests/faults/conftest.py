@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,14 +20,17 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from folders import remove
 from free_ports import free_port
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.database import connect
+from mosaic_gateway.testing.prepared import new_folder
 from mosaic_hookspecs.postgres_url import parse_postgres_url
 from mosaic_hookspecs.types import AuditEvent, DatabaseLocation
 from mosaic_migrations.runner import migrate
 from mosaic_migrations.tier import Report, Route, make_plan, move
+from mosaic_runs import run_mosaic
 from mosaic_tier_local.account import postgres_account
 from mosaic_tier_local.binaries import binaries_for
 from prepared import move_ports, prepare
@@ -127,14 +129,14 @@ class Postgres:
 
 
 def _server(binaries: Path) -> Iterator[Postgres]:
-    home = Path(tempfile.mkdtemp(prefix="mosaic-to-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    home = new_folder()
     server = Postgres(binaries, home)
     server.create()
     server.start()
     asyncio.run(server.until_ready())
     yield server
     server.stop()
-    shutil.rmtree(home)
+    remove(home)
 
 
 @pytest.fixture(scope="session")
@@ -219,10 +221,10 @@ class Home:
         )  # fmt: skip
 
     def run(self, *args: str, code: int = 0, **environment: str) -> str:
-        process = self.popen(*args, **environment)
-        out, err = process.communicate(timeout=100)
-        assert process.returncode == code, f"exit {process.returncode}: {out}{err}"
-        return out if code == 0 else out + err
+        options = ("--debug", "--config", self.config)
+        done = run_mosaic(*options, *args, env=self.environment() | environment)
+        assert done.returncode == code, f"exit {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout if code == 0 else done.stdout + done.stderr
 
     def migrate(self, url: str, *args: str, to: str = "standalone", code: int = 0, **environment: str) -> str:
         command = ("storage", "migrate-tier", "--to", to, "--target", url, *args)

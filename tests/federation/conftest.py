@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,13 +18,14 @@ from typing import Any
 import httpx
 import pytest
 
+from folders import remove
 from free_ports import free_port
 from mosaic_gateway.boot import open_gateway
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.database import Pool
 from mosaic_gateway.testing.prepared import new_folder
-from mosaic_runs import run_mosaic
+from mosaic_runs import mosaic, run_mosaic
 from prepared import prepare
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
@@ -104,9 +105,9 @@ class Gateway:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.mosaic("gateway", "start"), stdout=log, stderr=log, env=self.variables
-            )
+            program = self.mosaic() if self.inside else [mosaic(), "--config", self.config]
+            command = [*program, "gateway", "start"]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.variables)
         deadline = time.monotonic() + PATIENCE
         while not self.is_ready():
             assert self.process.poll() is None, self.log.read_text()
@@ -118,6 +119,11 @@ class Gateway:
             self.process.terminate()
             self.process.wait(60)
             self.process = None
+
+    def kill(self) -> None:
+        """By SIGKILL."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL if self.inside else signal.SIGUSR1)
 
     def is_ready(self) -> bool:
         """Whether it serves: its listener for peers is bound before."""
@@ -156,7 +162,7 @@ def new_gateway() -> Iterator[Callable[..., Gateway]]:
     yield new
     for each in made:
         each.stop()
-    shutil.rmtree(parent)
+    remove(parent)
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ class Asking:
         while len(self.answered) < answers:
             assert not all(client.done() for client in clients), self.work.log.read_text()[-2000:]
             await asyncio.sleep(0.001)
-        self.work.process.kill()
+        self.work.kill()
         await asyncio.gather(*clients)
         self.work.process.wait(20)
 

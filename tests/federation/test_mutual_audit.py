@@ -260,7 +260,7 @@ async def test_no_user_is_given_an_answer_without_a_row_when_the_gateway_is_kill
     while len(given) < most:
         assert not all(each.done() for each in clients), home.log.read_text()[-2000:]
         await asyncio.sleep(0.001)
-    home.process.kill()
+    home.kill()
     await asyncio.gather(*clients)
     home.process.wait(20)
     home.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import time
@@ -162,7 +161,7 @@ def test_an_authority_that_hangs_and_a_gateway_killed_meanwhile_leave_the_url_us
     try:
         with pytest.raises(httpx.TimeoutException):
             redeem(offer, timeout=3)
-        os.kill(pair.work.process.pid, signal.SIGKILL)
+        pair.work.kill()
         pair.work.process.wait(60)
     finally:
         pair.process.send_signal(signal.SIGCONT)

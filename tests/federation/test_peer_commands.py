@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from mosaic_federation.keys import new_key, signing_request
+from mosaic_runs import run_mosaic
 
 
 @pytest.fixture
@@ -31,10 +31,7 @@ def replay(url: str) -> httpx.Response:
 
 
 def piped(gateway: Any, url: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = gateway.mosaic("federation", "peer", "add", *options)
-    return subprocess.run(
-        command, input=url, capture_output=True, text=True, check=False, timeout=90, env={**os.environ}
-    )
+    return run_mosaic("--config", gateway.config, "federation", "peer", "add", *options, stdin=url)
 
 
 def checks(gateway: Any, name: str, *, code: int) -> dict[str, Any]:

@@ -49,6 +49,19 @@ def test_by_hand_it_is_another_certificate_and_reading_goes_on(home: Any, work: 
     assert "renew" in verbs
 
 
+def test_over_http_it_is_another_certificate_too(home: Any, work: Any, shared: str) -> None:
+    with home.http() as client:
+        before = client.get("/v1/admin/peers/lasting").json()
+        renewed = client.post("/v1/admin/peers/lasting/renew")
+        assert renewed.status_code == 200, renewed.text
+        after = renewed.json()
+        assert after["serial"] != before["serial"]
+        assert after["renewed_at"] != before["renewed_at"]
+        assert "sealed_key" not in after
+        assert client.get("/v1/peers/lasting/tasks").status_code == 200
+    assert work.json("federation", "grant", "show", shared)["serial"] == after["serial"]
+
+
 def test_killed_between_the_answer_and_keeping_it_it_goes_on(home: Any, work: Any, shared: str) -> None:
     before = shown(home)
     command = [sys.executable, "-c", KILLED, "--config", str(home.config)]
@@ -71,5 +84,8 @@ def test_a_revoked_grant_is_not_renewed(home: Any, work: Any, shared: str) -> No
     before = shown(home)
     work.run("federation", "grant", "revoke", shared)
     assert "revoked" in home.run("federation", "peer", "renew", "lasting", code=4)
+    with home.http() as client:
+        refused = client.post("/v1/admin/peers/lasting/renew")
+    assert (refused.status_code, "revoked" in refused.json()["detail"]) == (403, True)
     after = shown(home)
     assert (after["state"], after["serial"]) == ("refused", before["serial"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from folders import remove
 from mosaic_gateway.sealing import ENVIRONMENT, KeyFile, Keyring, Keys
+from mosaic_runs import run_mosaic
 
 MOSAIC = Path(sys.executable).with_name("mosaic")
 SEALED = {
@@ -182,8 +183,8 @@ class Lone:
         self.directory = directory
         self.config = directory / "mosaic.config.json"
         self.environment = {**os.environ, **environment}
-        init = [MOSAIC, "gateway", "init", directory, "--name", "lone"]
-        subprocess.run(init, check=True, capture_output=True, env=self.environment)
+        done = run_mosaic("gateway", "init", directory, "--name", "lone", env=self.environment)
+        assert done.returncode == 0, done.stderr
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         whole = [MOSAIC, "--config", self.config, "secrets", *command]
@@ -191,9 +192,8 @@ class Lone:
         return subprocess.Popen(whole, stdout=pipe, stderr=pipe, text=True, env=self.environment)
 
     def run(self, *command: str) -> tuple[int, str, str]:
-        process = self.start(*command)
-        out, err = process.communicate(timeout=120)
-        return process.returncode, out, err
+        done = run_mosaic("--config", self.config, "secrets", *command, env=self.environment)
+        return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ async def lone() -> Any:
             )
             yield made, gateway
     finally:
-        shutil.rmtree(parent)
+        remove(parent)
 
 
 async def sealed_with(gateway: Any) -> dict[str, int]:
@@ -316,4 +316,4 @@ def test_a_gateway_with_its_keys_in_the_environment_has_no_key_file() -> None:
         code, _, error = lone.run("status")
         assert (code, "does not exist" in error) == (3, True)
     finally:
-        shutil.rmtree(parent)
+        remove(parent)

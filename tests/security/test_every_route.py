@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +20,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from folders import remove
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.grants import Grants
 from mosaic_federation.keys import new_key, signing_request
@@ -32,8 +31,8 @@ from mosaic_gateway.config import read_config
 from mosaic_gateway.http import listener_app, public_app
 from mosaic_hookspecs.errors import MosaicError
 from mosaic_hookspecs.types import QuickRequest
+from mosaic_runs import run_mosaic
 
-MOSAIC = Path(sys.executable).with_name("mosaic")
 OF_EACH = {"traceresponse", "ratelimit"}  # the id of a span, and how many more requests are allowed
 OF_ONE_REQUEST = {"X-Request-ID": "r", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}
 MARK = "marrowfat"  # a word in every row of the lead's, and nowhere else
@@ -88,6 +87,7 @@ ROUTES: dict[str, set[str]] = {
         "public POST /v1/admin/peers",
         "public GET /v1/admin/peers/<name>",
         "public POST /v1/admin/peers/<name>/test",
+        "public POST /v1/admin/peers/<name>/renew",
         "public DELETE /v1/admin/peers/<name>",
     },
 }
@@ -254,11 +254,11 @@ def config() -> Iterator[Path]:
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
         (about / "entry_points.txt").write_text(f"[mosaic]\n{name} = {name}.plugin\n")
     sys.path.append(str(parent / "site"))
-    command = [MOSAIC, "gateway", "init", parent / "work", "--admin", "lead"]
-    subprocess.run(command, check=True, capture_output=True)
+    done = run_mosaic("gateway", "init", parent / "work", "--admin", "lead")
+    assert done.returncode == 0, done.stderr
     yield parent / "work" / "mosaic.config.json"
     sys.path.remove(str(parent / "site"))
-    rmtree(parent)
+    remove(parent)
 
 
 @asynccontextmanager

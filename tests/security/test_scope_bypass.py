@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from folders import remove
 from mosaic_federation.enrollment import Enrollment
 from mosaic_federation.grants import Grants
 from mosaic_federation.keys import new_key, signing_request
@@ -28,8 +26,8 @@ from mosaic_gateway.compose import compose
 from mosaic_gateway.config import read_config
 from mosaic_gateway.http import listener_app
 from mosaic_hookspecs.errors import Invalid
+from mosaic_runs import run_mosaic
 
-MOSAIC = Path(sys.executable).with_name("mosaic")
 PRIVATE = "confidential figures"  # text of a column that is not shared
 LOOKALIKES = {
     "full width": "ｎｏｔｅｓ",
@@ -108,11 +106,10 @@ class Gateway:
 def config() -> Iterator[Path]:
     parent = Path(mkdtemp(prefix="mosaic-scope-", dir="/tmp"))  # Postgres may run as another user
     parent.chmod(0o711)
-    subprocess.run(
-        [MOSAIC, "gateway", "init", parent / "work", "--admin", "lead"], check=True, capture_output=True
-    )
+    done = run_mosaic("gateway", "init", parent / "work", "--admin", "lead")
+    assert done.returncode == 0, done.stderr
     yield parent / "work" / "mosaic.config.json"
-    rmtree(parent)
+    remove(parent)
 
 
 @pytest.fixture

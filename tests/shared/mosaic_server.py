@@ -17,6 +17,7 @@ from mosaic_gateway.cli.main import main
 
 PRELOADED = (
     *("mosaic_gateway.boot", "mosaic_gateway.compose", "mosaic_gateway.config", "rich.console", "rich.table"),
+    "mosaic_gateway.cli.start",
     *("mosaic_federation.cli", "mosaic_federation.grants", "mosaic_federation.joining"),
     *(
         "mosaic_federation.lifespan",
@@ -27,6 +28,7 @@ PRELOADED = (
     ),
     *("mosaic_tier_local.storage", "mosaic_tier_local.queue", "mosaic_workspace.resources"),
 )
+STREAMS = 3  # input, output, errors
 
 
 def serve(place: str) -> None:
@@ -48,27 +50,30 @@ def serve(place: str) -> None:
 
 
 def _answer(connection: socket.socket) -> NoReturn:
-    """Fork once more, and say how that one ended."""
+    """Fork once more; pass signals on (a byte is one; whoever asked being gone is SIGKILL); say how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    asked = json.loads(connection.makefile().readline())
+    size, streams, *_ = socket.recv_fds(connection, 8, STREAMS)
+    asked = json.loads(connection.recv(int(size), socket.MSG_WAITALL))
     if (pid := os.fork()) == 0:
         connection.close()
-        _become(**asked)
+        _become(streams, **asked)
+    for stream in streams:
+        os.close(stream)
+    child = os.pidfd_open(pid)
+    while child not in select.select([child, connection], [], [])[0]:
+        number = connection.recv(1)
+        signal.pidfd_send_signal(child, number[0] if number else signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 
-def _become(
-    arguments: list[str], environment: dict[str, str], folder: str, files: list[str], seconds: int
-) -> NoReturn:
+def _become(streams: list[int], arguments: list[str], environment: dict[str, str], folder: str) -> NoReturn:
     code: Any = 70
     try:
-        signal.alarm(seconds)
-        for number, (file, mode) in enumerate(
-            zip(files, (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)
-        ):
-            os.dup2(os.open(file, mode), number)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)

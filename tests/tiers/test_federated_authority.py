@@ -114,7 +114,8 @@ def test_show_says_how_it_is_and_says_so_when_it_is_not(
     process = authority.start()
     try:
         shown = federated_bare.json("federation", "ca", "show")
-        findings = {f["probe"]: f for f in federated_bare.json("gateway", "doctor")["findings"]}
+        told = federated_bare.run("gateway", "doctor", "--json", code=1)  # tests' Postgres has no fsync
+        findings = {f["probe"]: f for f in json.loads(told)["findings"]}
     finally:
         process.kill()
         process.wait(60)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from folders import remove
 from free_ports import free_port
+from mosaic_gateway.testing.prepared import new_folder
 from mosaic_hookspecs.types import DatabaseLocation
 from mosaic_tier_local.account import Account, postgres_account
 from mosaic_tier_local.binaries import binaries_for
@@ -107,10 +108,9 @@ def _cluster(
     binaries: Path, *, hba: str, settings: dict[str, str], files: dict[str, bytes]
 ) -> Iterator[Cluster]:
     """Make and run a cluster; stop and remove it at the end."""
-    home = Path(tempfile.mkdtemp(prefix="mosaic-pg-", dir="/tmp"))
+    home = new_folder()
     account = postgres_account(None, home)
     shutil.chown(home, account.uid, account.gid)
-    home.chmod(0o711)
     made = Cluster(home, free_port(), account, binaries)
     initdb = made.command(
         "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
@@ -123,7 +123,7 @@ def _cluster(
             _until_ready(made, made.port, process)
             yield made
     finally:
-        shutil.rmtree(home)
+        remove(home)
 
 
 @contextmanager

@@ -209,10 +209,10 @@ class TestHanging:
     def test_a_probe_that_hangs_costs_its_own_time_only(self, check: Any) -> None:
         start = time.monotonic()
         probes = [Owned("third_party", probe(f"p{n}", check)) for n in range(5)]
-        checked = run_bounded(run_probes([*probes, Owned("other", probe("leak", leak))], within=1.0))
-        assert time.monotonic() - start < 5, "one after the other"
+        checked = run_bounded(run_probes([*probes, Owned("other", probe("leak", leak))], within=2.0))
+        assert time.monotonic() - start < 9, "one after the other"
         assert [each.finding.status for each in checked] == ["red"] * 5 + ["yellow"]
-        assert all(each.seconds < 5 for each in checked)
+        assert all(each.seconds < 9 for each in checked)
 
     async def test_a_database_that_stops_in_the_middle(
         self, data_dir: Path, fresh: DatabaseLocation, frozen: DatabaseLocation

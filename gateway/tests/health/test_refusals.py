@@ -273,7 +273,7 @@ class TestServer:
         start = time.monotonic()
         with pytest.raises(Unavailable, match="did not answer in time"):
             await detect(TIER, frozen, [], vector=True)
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 30
 
 
 class TestVector:

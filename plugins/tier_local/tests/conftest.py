@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from folders import remove
 from mosaic_hookspecs.types import DatabaseLocation
 from mosaic_tier_local.server import postmaster
 from mosaic_tier_local.settings import Settings
@@ -117,7 +117,7 @@ def person(request: pytest.FixtureRequest) -> Iterator[Person]:
     home = Path(tempfile.mkdtemp(prefix="mosaic-test-"))
     os.chown(home, pwd.getpwnam(name).pw_uid, _group(name))
     yield Person(name, home, python)
-    shutil.rmtree(home)
+    remove(home)
 
 
 @pytest.fixture

@@ -129,6 +129,19 @@ def postgres_of(gateway: Any) -> int:
     return int((gateway.directory / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
+@contextmanager
+def without_database(gateway: Any) -> Iterator[None]:
+    """Its Postgres is killed, and cannot be started again before the end; then it is, by the gateway."""
+    before, cluster = postgres_of(gateway), gateway.directory / "data" / "postgres"
+    cluster.chmod(0)
+    os.kill(before, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        cluster.chmod(0o700)
+    wait_for(lambda: restarted(gateway, before))
+
+
 def restarted(gateway: Any, before: int) -> bool:
     try:
         return postgres_of(gateway) != before
@@ -143,6 +156,8 @@ def test_on_a_slow_and_lossy_road_rows_arrive_whole(world: World) -> None:
         answers = [seen(world) for _ in range(4)]
     finally:
         world.work_site.weather()
+    # Which of both is chance: where packets of one dial are lost several times, it takes longer than home waits for one
+    # (3 s), and what is shown is said to be old. Never less than all rows, and never nothing.
     assert all(each.sources["work"] in {"ok", "stale"} for each in answers)
     assert any(each.sources["work"] == "ok" and each.seconds > 0.2 for each in answers)
 
@@ -176,18 +191,18 @@ def test_a_host_that_goes_without_a_word_leaves_nothing_open_and_is_asked_anew_w
     wait_until_ok(world)
 
 
-def large(world: World) -> tuple[int, Any]:
-    return ask(world.home, f"/v1/peers/work/notes?limit={LARGE}")
+def large(world: World, order: str = "-created_at") -> tuple[int, Any]:
+    return ask(world.home, f"/v1/peers/work/notes?limit={LARGE}&sort={order}")
 
 
 @contextmanager
-def answering(world: World) -> Iterator[Any]:
+def answering(world: World, order: str = "-created_at") -> Iterator[Any]:
     """A large answer of work is on its way, over a slow road."""
     wait_until_ok(world)
     world.work_site.weather(delay=0.15)
     try:
         with ThreadPoolExecutor() as pool:
-            reading = pool.submit(large, world)
+            reading = pool.submit(large, world, order)
             wait_for(
                 lambda: any(int(unsent) > 0 for _, unsent, *_ in world.work_site.sockets("established", 8443))
             )
@@ -197,17 +212,17 @@ def answering(world: World) -> Iterator[Any]:
 
 
 def test_killed_in_the_middle_of_an_answer_no_part_of_it_is_shown(world: World) -> None:
-    with answering(world) as reading, killed(world.work):
-        world.work_site.weather()
-        status, answer = reading.result()
-    if status == 200:  # all of it was on the road
-        assert len(answer["items"]) == LARGE
-    else:
-        assert (status, "peer 'work'" in answer["detail"], bool(answer["remedy"])) == (503, True, True), (
-            answer
-        )
+    order = "title"  # nobody has asked so before: there is no old answer to show
+    with answering(world, order) as reading:
+        world.work_site.weather(
+            loss=1.0
+        )  # nothing more of it leaves work's host, whose kernel has a part at most
+        with killed(world.work):
+            world.work_site.weather()
+            status, answer = reading.result()
+    assert (status, "peer 'work'" in answer["detail"], bool(answer["remedy"])) == (503, True, True), answer
     wait_until_ok(world)
-    status, page = large(world)
+    status, page = large(world, order)
     assert (status, len(page["items"])) == (200, LARGE)
 
 
@@ -253,11 +268,8 @@ def test_strangers_that_say_nothing_or_nonsense_hold_nobody_up(world: World) -> 
 
 def test_a_database_killed_at_work_means_no_rows_until_it_is_back(world: World) -> None:
     wait_until_ok(world)
-    before = postgres_of(world.work)
-    os.kill(before, signal.SIGKILL)
-    during = seen(world)
-    assert during.sources["work"] in {"unavailable", "ok"}  # ok: it was back already
-    wait_for(lambda: restarted(world.work, before))
+    with without_database(world.work):
+        assert seen(world).sources["work"] == "unavailable"
     wait_until_ok(world)
     world.work.run("audit", "verify")
 
@@ -268,19 +280,17 @@ def test_after_that_a_revocation_is_still_heard_at_once(world: World) -> None:
     assert titles_at(world.home, "second") == [THEIRS]
     assert ask(world.work, f"/v1/admin/grants/{offer['id']}/revoke", {})[0] == 200
     status, problem = ask(world.home, "/v1/peers/second/tasks")
-    assert status in {403, 503}, problem  # 503: its authority's list has it by now, and it gets no connection
+    # 403 with the reason on the connection that is open; 503 once that is closed, a second later at most, and TLS lets
+    # the certificate in no more. Which of both comes first is for the clock to say, and neither shows a row.
+    assert status in {403, 503}, problem
     assert "items" not in problem
 
 
 def test_a_database_killed_at_home_is_back_by_itself(world: World) -> None:
     wait_until_ok(world)
-    before = postgres_of(world.home)
-    os.kill(before, signal.SIGKILL)
-    status, answer = ask(world.home, "/v1/tasks")
-    assert status in {200, 503}
-    if status == 503:
-        assert ("database" in answer["detail"], bool(answer["remedy"])) == (True, True)
-    wait_for(lambda: restarted(world.home, before))
+    with without_database(world.home):
+        status, answer = ask(world.home, "/v1/tasks")
+        assert (status, "database" in answer["detail"], bool(answer["remedy"])) == (503, True, True)
     wait_for(lambda: ask(world.home, "/v1/tasks")[0] == 200)
     wait_until_ok(world)
 

@@ -30,13 +30,13 @@ _ROOM = 2 << 30  # bytes; a gateway takes 50 MB
 
 def new_folder() -> Path:
     """An empty one that whoever makes it removes. The database may run as another user, who has to reach it."""
-    folder = Path(tempfile.mkdtemp(prefix="mosaic-kit-", dir=_place()))
+    folder = Path(tempfile.mkdtemp(prefix="mosaic-kit-", dir=roomy_place()))
     folder.chmod(0o711)
     return folder
 
 
-def _place() -> Path:
-    """In memory, where there is room: a busy disk makes databases that come and go ten times slower."""
+def roomy_place() -> Path:
+    """A folder in memory, where there is room: a busy disk makes databases that come and go ten times slower."""
     with suppress(OSError):
         if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
             return _MEMORY
