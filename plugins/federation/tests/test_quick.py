@@ -78,8 +78,34 @@ async def test_the_frequent_ones_do_not_reach_quart(world: Any) -> None:
         raise AssertionError("Quart was asked")
 
     quick = quick_first(nobody, [peer_mount(world.host)])
-    for path in ("tasks", "tasks/search?q=x", f"tasks/{uuid4()}"):
+    for path in ("tasks", "tasks/search?q=x", f"tasks/{uuid4()}", "nothing", "nothing/search"):
         status, _, _ = await call(quick, path, certificate)
         assert status in {200, 404}
     with pytest.raises(AssertionError):
         await call(quick, "whoami", certificate)
+
+
+async def test_what_is_not_shared_is_answered_like_what_there_is_not(world: Any) -> None:
+    """To the byte but for the name, ids and times: also the order of the headers."""
+    _, certificate = await world.enrolled(resources=("tasks",))
+    mount = peer_mount(world.host)
+    quick = quick_first(listener_app("federation", [mount], max_body_bytes=65_536), [mount])
+    for rest in (
+        *(
+            "",
+            "?limit=0",
+            "?no=1",
+            "?cursor=x",
+            "?title=%C3%A9",
+            "?limit=1&limit=2",
+            "/",
+            "/a",
+            f"/{uuid4()}",
+        ),
+        *("/" + "-" * 36, "/search", "/search?q=x", "/search?q=", "/search?q=x&mode=no", "/search/x"),
+    ):
+        hidden, absent = [await call(quick, name + rest, certificate) for name in ("notes", "nones")]
+        assert list(hidden[1]) == list(absent[1]), rest
+        for _, headers, body in (hidden, absent):
+            headers.pop("ratelimit"), headers.pop("traceresponse"), body.pop("trace_id")
+        assert json.dumps(hidden).replace("notes", "nones") == json.dumps(absent), rest

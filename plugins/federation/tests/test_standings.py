@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -179,3 +179,66 @@ async def test_a_certificate_of_no_grant_is_looked_up_once_and_never_so_many_are
             assert (await ask(certificate)).status_code == 403
             assert bool(looked_up) == bool(cost)
     assert len(standings._open[world.pool]._refusals._kept) == 2
+
+
+def ahead(time: timedelta) -> type[datetime]:
+    """A clock."""
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) + time
+
+    return Ahead
+
+
+async def test_who_was_let_in_costs_the_database_nothing_and_is_let_in_no_longer_than_the_grant_lasts(
+    world: Any, asker: Any, looked_up: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(world)
+    ask = asker()
+    _, certificate = await world.enrolled(expires_at=datetime.now(UTC) + timedelta(hours=1))
+    for cost in (1, 0):
+        looked_up.clear()
+        assert (await ask(certificate)).status_code == 200
+        assert bool(looked_up) == bool(cost)
+    for time, told in (
+        (timedelta(minutes=59), ""),
+        (timedelta(hours=1), "the grant has expired"),
+        (timedelta(days=-1), "the certificate is not valid yet: the clocks differ"),
+        (timedelta(0), ""),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr("mosaic_federation.reasons.datetime", ahead(time))
+            answer = await ask(certificate)
+        assert (answer.status_code, (await answer.get_json()).get("detail", "")) == (
+            403 if told else 200,
+            told,
+        )
+
+
+async def test_who_was_let_in_is_forgotten_with_any_news(world: Any, asker: Any) -> None:
+    await kept(world)
+    here, ask = standings._open[world.pool], asker()
+    grant_id, certificate = await world.enrolled()
+    _, others = await world.enrolled()
+    for each in (certificate, certificate, others, others):
+        assert (await ask(each)).status_code == 200
+    before = here._news
+    await world.pool.execute(
+        "UPDATE federation_certificates SET ended_at = now() WHERE grant_id = $1", grant_id
+    )
+    await until(lambda: here._news > before)
+    assert [(await ask(each)).status_code for each in (certificate, others)] == [403, 200]
+
+
+async def test_never_so_many_that_were_let_in_are_kept(
+    world: Any, asker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept(world)
+    monkeypatch.setattr(standings, "_MOST", 2)
+    ask = asker()
+    for _ in range(3):
+        _, certificate = await world.enrolled()
+        assert (await ask(certificate)).status_code == 200
+    assert len(standings._open[world.pool]._admitted) <= 2

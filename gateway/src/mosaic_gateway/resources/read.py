@@ -57,7 +57,7 @@ async def _read_page(
 async def get_row(database: Reads, table: Table, viewer: Viewer, row_id: str) -> Answer:
     """One visible row. Raises :class:`NotFound`."""
     values: list[object] = [None]
-    table, sight = look(table, viewer, values)  # first: what is said of an id would tell that there is a table
+    table, sight = look(table, viewer, values)  # before the id, whose fault would tell that there is a table
     values[0] = uuid_of(table, row_id)
     row = await database.fetchrow(fill("get", table, sight), *values)
     if row is None:

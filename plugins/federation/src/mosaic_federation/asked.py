@@ -21,9 +21,11 @@ from mosaic_hookspecs.types import AuditEvent, PeerVerb
 NO_ANSWER = "no-answer"  # it may have been asked, or not
 UNREADABLE = "unreadable"  # it answered what is no answer
 
+#: Verbs whose questions begin with their own name, where others name a resource.
+OF_NO_RESOURCE = set(get_args(PeerVerb)) - {"list", "get", "search", "other"}
+
 _LONGEST_NAME = 63  # characters
 _NOT_A_NAME = re.compile(r"[^a-z0-9_]")
-_OF_NO_RESOURCE = set(get_args(PeerVerb)) - {"list", "get", "search", "other"}
 
 
 def name_on_record(resource: str) -> str:
@@ -73,7 +75,7 @@ class Asking:
 def _as_the_peer_has_it(steps: Sequence[str], query: str) -> tuple[PeerVerb, str, str]:
     """Verb, resource, and what the hash is of."""
     first = steps[0]
-    if first in _OF_NO_RESOURCE:
+    if first in OF_NO_RESOURCE:
         return cast(PeerVerb, first), "", query
     name = name_on_record(first)
     if len(steps) == 1:

@@ -13,14 +13,24 @@ from mosaic_federation.guard import Guard
 from mosaic_federation.metrics import ANSWERS, BYTES, ROWS
 from mosaic_federation.oids import Claims, read_claims
 from mosaic_federation.reading.arrivals import Arrivals
-from mosaic_federation.reasons import EARLY, EXPIRED, FOREIGN, OVER, REVOKED, reason_against, refused
+from mosaic_federation.reasons import (
+    EARLY,
+    EXPIRED,
+    FOREIGN,
+    OVER,
+    REVOKED,
+    is_now,
+    reason_against,
+    refused,
+    window,
+)
 from mosaic_federation.refusals import Refusal
 from mosaic_federation.settings import Settings
 from mosaic_federation.spans import log_span
 from mosaic_federation.standings import standing_of, standings_of
 from mosaic_federation.strangers import Strangers
 from mosaic_hookspecs.errors import Forbidden, MosaicError, TooMany
-from mosaic_hookspecs.protocols import Host
+from mosaic_hookspecs.protocols import AuditSink, Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.tracing import current_trace
 from mosaic_hookspecs.types import Answer, AuditEvent, GrantView, PeerVerb
@@ -54,6 +64,7 @@ class Admitted:
     claims: Claims
     expires_at: datetime | None
     view: GrantView
+    window: tuple[datetime, datetime]  # of time, in which this holds as long as nothing changes
     requests_per_minute: int | None = None  # None: what the config says
     concurrency: int | None = None
 
@@ -67,16 +78,22 @@ class _Who:
     subject_id: UUID | None = None
     serial: str = ""
 
+    def is_of(self, claims: Claims) -> None:
+        """It is the one that the certificate names."""
+        self.grant_id, self.subject_id, self.serial = claims.grant_id, claims.subject_id, claims.serial
+
 
 class Gate:
     """Lets a request through to ``work`` and its answer out, or refuses; either way it is on record."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._settings = host.settings(Settings)
         self._metrics = host.metrics
+        self._audit: AuditSink | None = None  # composed later than this
         self._guard = Guard(host)
         self._arrivals = Arrivals(host)
-        self._strangers = Strangers(host.settings(Settings).limits.refusals_per_address)
+        self._strangers = Strangers(self._settings.limits.refusals_per_address)
 
     async def answer(
         self, certificate: bytes | None, asked: Asked, work: Callable[[Admitted], Awaitable[Answer]]
@@ -113,9 +130,13 @@ class Gate:
     async def _admit(self, certificate: bytes | None, who: _Who) -> Admitted:
         if certificate is None:
             raise Forbidden("no client certificate was shown", remedy="enroll with this gateway first")
-        claims = read_claims(certificate, self._host.settings(Settings).oid_arc)
-        who.grant_id, who.subject_id, who.serial = claims.grant_id, claims.subject_id, claims.serial
         standings = standings_of(self._host)
+        if (admitted := standings.admitted(certificate)) is not None and is_now(admitted.window):
+            who.is_of(admitted.claims)
+            who.peer = admitted.peer
+            return admitted
+        claims = read_claims(certificate, self._settings.oid_arc)
+        who.is_of(claims)
         if known := standings.refusal(claims):
             who.peer = known.peer
             raise refused(known.reason)
@@ -131,12 +152,16 @@ class Gate:
             if reason not in {EXPIRED, OVER, EARLY}:  # no news tell of a clock that is set right
                 standings.keep_refusal(claims, Refusal(reason, who.peer), news)
             raise refused(reason)
+        view = GrantView(standing.grant_id, standing.subject_id, standing.scope)
+        times = (standing.expires_at, view, window(standing, claims))
+        own = (standing.requests_per_minute, standing.concurrency)
+        admitted = Admitted(standing.peer, standing.subject, claims, *times, *own)
         if standing.is_first_use(claims):
             use = (claims.grant_id, claims.serial, _OVERLAP)
             await self._host.database.execute(_renewal.renewal_use, *use)
-        view = GrantView(standing.grant_id, standing.subject_id, standing.scope)
-        own = (standing.requests_per_minute, standing.concurrency)
-        return Admitted(standing.peer, standing.subject, claims, standing.expires_at, view, *own)
+        else:
+            standings.keep_admitted(certificate, standing, admitted)
+        return admitted
 
     async def _why_not_of(self, claims: Claims) -> str:
         """Only who holds a certificate of our authority gets this far, and learns only of its own."""
@@ -165,7 +190,9 @@ class Gate:
             request_id=asked.request_id,
             trace_id=trace.trace_id,
         )
-        await self._host.audit().record(event)
+        if self._audit is None:
+            self._audit = self._host.audit()
+        await self._audit.record(event)
         log_span(event, trace)
         self._metrics.add(ANSWERS, 1, outcome)
         if answer:

@@ -16,6 +16,8 @@ from mosaic_hookspecs.types import Decision, Rate
 log = logging.getLogger("mosaic.federation")
 
 _PERIOD = 60  # seconds
+_NAMES = ("grant", "peer", "address")
+_ROOM = ", ".join(f'"{name}";r=%d' for name in _NAMES)  # the field RateLimit while there is room everywhere
 _SAID = {
     "grant": "the grant's limit of {} requests a minute is reached",
     "peer": "this gateway's limit of {} requests a minute of one peer is reached",
@@ -64,6 +66,9 @@ class Limits:
         config does not say to count in this process then.
         """
         decisions = await self._decide(list(zip(keys, policy.rates, strict=True)))
+        if all(decision.allowed for decision in decisions):
+            room = _ROOM % tuple([decision.remaining for decision in decisions])
+            return {"RateLimit-Policy": policy.header, "RateLimit": room}
         headers = {"RateLimit-Policy": policy.header, "RateLimit": _standing(decisions)}
         for name, rate, decision in zip(_SAID, policy.rates, decisions, strict=True):
             if not decision.allowed:

@@ -13,8 +13,8 @@ from uuid import UUID
 import aiohttp
 from yarl import URL
 
-from mosaic_federation.answers import Unreachable, take_answer
-from mosaic_federation.asked import NO_ANSWER, UNREADABLE, Asking
+from mosaic_federation.answers import Unreachable, aside, take_answer
+from mosaic_federation.asked import NO_ANSWER, OF_NO_RESOURCE, UNREADABLE, Asking
 from mosaic_federation.keys import client_context
 from mosaic_federation.peers import Peer, Peers, check_steps
 from mosaic_federation.reading.flights import Flights
@@ -28,7 +28,12 @@ RowsIn = Callable[[bytes], int]
 _TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5, sock_connect=3)  # seconds
 _CONNECTIONS = 32  # to one peer
 _KEEP_ALIVE = 75  # seconds
-_LARGEST_ANSWER = 64 * 1024 * 1024  # bytes
+# Bytes of an answer. To take it apart holds everybody up, so each question has a limit of its own.
+_LARGEST_WORD = 256 * 1024  # whoami, capabilities, a renewal, checkpoints
+_LARGEST_AUDIT_PAGE = 1024 * 1024  # of rows of some 500 bytes
+_LARGEST_ROWS = 20 * 1024 * 1024  # a gateway ends its page at 16 MB, and a row has hardly more
+# What the gate says of the whole grant; a policy's "no" has a code of its own, and is to one question.
+_SHUT_OUT = {Forbidden.code, Gone.code}
 
 
 def _none(_: bytes) -> int:
@@ -65,7 +70,7 @@ class Links:
         url = _url(peer, steps).with_query(list(params))
         asking = Asking(self._host, peer, steps, url.raw_query_string, request_id)
         asked = self._client(peer).get(url, headers=asking.headers, allow_redirects=False)
-        return await self._answered(peer, asking, asked, rows_in)
+        return await self._answered(peer, asking, asked, _largest(steps), rows_in)
 
     async def post(self, peer: Peer, *steps: str, body: Mapping[str, Any], request_id: str = "") -> bytes:
         """The same with a body, as JSON, over a connection of its own: aiohttp does not ask this twice."""
@@ -73,20 +78,21 @@ class Links:
         asking = Asking(self._host, peer, steps, "", request_id)
         async with self._new_client(peer) as client:
             asked = client.post(url, json=body, headers=asking.headers, allow_redirects=False)
-            return await self._answered(peer, asking, asked, _none)
+            return await self._answered(peer, asking, asked, _largest(steps), _none)
 
     async def _answered(
         self,
         peer: Peer,
         asking: Asking,
         asked: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        largest: int,
         rows_in: RowsIn,
     ) -> bytes:
         who = f"peer {peer.name!r}"
         peers = Peers(self._host.database)
         try:
             async with asked as response:
-                came = await take_answer(response, who, _LARGEST_ANSWER)
+                came = await take_answer(response, who, largest)
         except Unavailable:
             await asking.record(UNREADABLE)
             raise
@@ -99,11 +105,11 @@ class Links:
             raise kind(f"{who} at {URL(peer.url).raw_authority}: {cause}", remedy=remedy) from error
         if came.refusal:
             await asking.record(came.outcome)
-            if isinstance(came.refusal, Forbidden | Gone):
+            if came.refusal.code in _SHUT_OUT and came.outcome in _SHUT_OUT:
                 await peers.refused(peer, came.refusal.detail)
             raise came.refusal
         try:
-            rows = rows_in(came.body)
+            rows = await aside(rows_in, came.body)
         except Unavailable:
             await asking.record(UNREADABLE, size=len(came.body))
             raise
@@ -113,6 +119,7 @@ class Links:
 
     async def keep_only(self, peers: Collection[UUID]) -> None:
         """Close the connections to every other peer, and forget the keys they were made with."""
+        self.flights.keep_only(peers)
         for key in [key for key in self._clients if key[0] not in peers]:
             await self._clients.pop(key).close()
 
@@ -166,6 +173,13 @@ class Links:
                 f"the certificates of peer {peer.name!r} cannot be used: {error.reason}",
                 remedy="its authority signs with keys that are too weak: ask its admin",
             ) from None
+
+
+def _largest(steps: Sequence[str]) -> int:
+    """Bytes of the answer to the question that has these steps, at most."""
+    if steps[0] not in OF_NO_RESOURCE:
+        return _LARGEST_ROWS
+    return _LARGEST_AUDIT_PAGE if tuple(steps) == ("audit", "rows") else _LARGEST_WORD
 
 
 def _url(peer: Peer, steps: Sequence[str]) -> URL:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Awaitable, Callable
 
 from quart import Blueprint, Response, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from mosaic_federation.asking import Asker, Peers
+from mosaic_hookspecs.errors import TooLarge
 from mosaic_hookspecs.protocols import Host
-from mosaic_hookspecs.types import Answer, Mount, QuickRequest
+from mosaic_hookspecs.types import ROUTES, Answer, Mount, QuickRequest
 
 _PREFIX = "/federation/v1"
 _FREQUENT = re.compile(rf"{_PREFIX}/(\w{{1,63}})(?:/(?:(search)|([0-9a-f-]{{36}})))?", re.ASCII)
@@ -18,7 +20,7 @@ _FREQUENT = re.compile(rf"{_PREFIX}/(\w{{1,63}})(?:/(?:(search)|([0-9a-f-]{{36}}
 def peer_mount(host: Host) -> Mount:
     """Everything a peer may ask."""
     peers = Peers(host)
-    return Mount("federation", _routes(peers), quick=_quick(host, peers))
+    return Mount("federation", _routes(peers), quick=_quick(peers))
 
 
 def _routes(peers: Peers) -> Blueprint:
@@ -26,7 +28,7 @@ def _routes(peers: Peers) -> Blueprint:
 
     def route(rule: str, work: Callable[..., Awaitable[Answer]], method: str = "GET") -> None:
         async def guarded(**path: str) -> Response:
-            more = (request.get_data,) if method == "POST" else ()
+            more = (_body,) if method == "POST" else ()
             return _json(await work(_asker(), request.query_string, *more, **path))
 
         blueprint.add_url_rule(_PREFIX + rule, f"{work.__name__} {rule}", guarded, methods=[method])
@@ -50,12 +52,15 @@ def _routes(peers: Peers) -> Blueprint:
     return blueprint
 
 
-def _quick(host: Host, peers: Peers) -> Callable[[QuickRequest], Awaitable[Answer] | None]:
-    """Lists, searches and rows of resources that there are, asked for by plain paths."""
+def _quick(peers: Peers) -> Callable[[QuickRequest], Awaitable[Answer] | None]:
+    """Lists, searches and rows, asked for by plain paths, and whether or not there is such a resource.
+
+    The two ways send their headers in different orders, which would tell one that is not shared from none.
+    """
 
     def quick(asked: QuickRequest) -> Awaitable[Answer] | None:
         found = _FREQUENT.fullmatch(asked.path)
-        if found is None or found[1] not in host.rows.names() or not asked.query.isascii():
+        if found is None or found[1] in ROUTES or not asked.query.isascii():
             return None
         asker = Asker(asked.certificate, asked.client, asked.request_id)
         if found[2]:
@@ -67,6 +72,14 @@ def _quick(host: Host, peers: Peers) -> Callable[[QuickRequest], Awaitable[Answe
         )
 
     return quick
+
+
+async def _body() -> bytes:
+    """Raises :class:`TooLarge`, so that it is on record as what it is."""
+    try:
+        return bytes(await request.get_data(True, False, False))
+    except RequestEntityTooLarge:
+        raise TooLarge("the body is larger than a peer's may be", remedy="send less in one request") from None
 
 
 def _asker() -> Asker:

@@ -52,20 +52,20 @@ SELECT sealed_body, extract(epoch FROM now() - answered_at)::float8 AS age FROM 
 WHERE key = $1 AND answered_at > now() - make_interval(secs => $2)
 
 -- name: answer_keep
--- The lock lets no answer of before a refusal be kept after it.
-INSERT INTO federation_peer_answers (key, peer_id, path, sealed_body)
-SELECT $1, id, $3, $4 FROM federation_peers
-WHERE id = $2 AND serial = $5 AND state <> 'removed' AND refusal IS NULL FOR SHARE
-ON CONFLICT (key) DO UPDATE SET sealed_body = excluded.sealed_body, answered_at = now()
-
--- name: answers_trim
+-- The lock lets no answer of before a refusal be kept after it. The oldest of the peer's others go, so that with this one
+-- it has $6 answers and $7 bytes at most.
+WITH kept AS (
+    INSERT INTO federation_peer_answers (key, peer_id, path, sealed_body)
+    SELECT $1, id, $3, $4 FROM federation_peers
+    WHERE id = $2 AND serial = $5 AND state <> 'removed' AND refusal IS NULL FOR SHARE
+    ON CONFLICT (key) DO UPDATE SET sealed_body = excluded.sealed_body, answered_at = now())
 DELETE FROM federation_peer_answers WHERE key IN (
     SELECT key FROM (
         SELECT key, row_number() OVER w AS place, sum(length(sealed_body)) OVER w AS bytes
-        FROM federation_peer_answers WHERE peer_id = $1
+        FROM federation_peer_answers WHERE peer_id = $2 AND key <> $1
         WINDOW w AS (ORDER BY answered_at DESC, key ROWS UNBOUNDED PRECEDING)
-    ) kept
-    WHERE place > $2 OR bytes > $3)
+    ) others
+    WHERE place >= $6 OR bytes > $7 - length($4::bytea))
 
 -- name: answers_forget
 DELETE FROM federation_peer_answers WHERE peer_id = $1

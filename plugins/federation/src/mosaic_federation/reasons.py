@@ -46,6 +46,23 @@ def reason_against(standing: Standing | None, claims: Claims) -> str:
     return next((reason for applies, reason in reasons if applies), "")
 
 
+def window(standing: Standing, claims: Claims) -> tuple[datetime, datetime]:
+    """From when, and until when, a peer that is let in now is let in, if nothing changes but the time."""
+    held = standing.held(claims)
+    ends = (
+        claims.not_after,
+        standing.expires_at,
+        held.ends_at if held else None,
+        standing.scope.expires_at if standing.scope else None,
+    )
+    return claims.not_before, min(end for end in ends if end is not None)
+
+
+def is_now(window: tuple[datetime, datetime]) -> bool:
+    """Whether it is open, by the clock that :func:`reason_against` goes by."""
+    return window[0] <= datetime.now(UTC) < window[1]
+
+
 def refused(reason: str) -> Forbidden:
     """The refusal, with what the peer's admin can do."""
     return Forbidden(reason, remedy=_ASK_AFTER_TRIP if reason == _TRIPPED else _ASK)

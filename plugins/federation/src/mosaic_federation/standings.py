@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mosaic_federation.oids import Claims
@@ -21,10 +22,13 @@ from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Database, Host
 from mosaic_hookspecs.sql import load_queries
 
+if TYPE_CHECKING:
+    from mosaic_federation.gate import Admitted
+
 log = logging.getLogger(__name__)
 
 KEPT = 1.0  # seconds
-_MOST = 10_000  # grants kept; the oldest goes first
+_MOST = 10_000  # grants kept, and certificates; the oldest goes first
 _AGAIN = 0.5  # seconds before listening is tried again
 _CHANNEL = "federation_grants"  # of Postgres; a message is a grant's id, or nothing for all
 
@@ -38,6 +42,7 @@ class Standings:
         self._database = database
         self._kept: dict[UUID, tuple[float, Standing]] = {}
         self._refusals = Refusals()
+        self._admitted: dict[bytes, tuple[float, Admitted]] = {}  # by certificate, DER
         self._hearing = False
         self._news = 0  # how often something was forgotten
         self._listening: asyncio.Task[None] | None = None
@@ -62,6 +67,20 @@ class Standings:
                 del self._kept[next(iter(self._kept))]
             self._kept[grant_id] = (asked + KEPT, standing)
         return standing
+
+    def admitted(self, certificate: bytes) -> Admitted | None:
+        """Who was let in with this certificate by a grant that is still kept; whether it is in time is not asked."""
+        until, admitted = self._admitted.get(certificate, (0.0, None))
+        return admitted if until > time.monotonic() else None
+
+    def keep_admitted(self, certificate: bytes, standing: Standing, admitted: Admitted) -> None:
+        """Keep what follows from ``standing`` for as long as that is kept, if it is."""
+        until, kept = self._kept.get(standing.grant_id, (0.0, None))
+        if kept is standing:
+            self._admitted.pop(certificate, None)
+            if len(self._admitted) >= _MOST:
+                del self._admitted[next(iter(self._admitted))]
+            self._admitted[certificate] = (until, admitted)
 
     def refusal(self, claims: Claims) -> Refusal | None:
         """Why this certificate was refused, at most a second ago."""
@@ -105,6 +124,7 @@ class Standings:
     def _forget(self, grant_id: str) -> None:
         self._news += 1
         self._refusals.forget()
+        self._admitted.clear()
         if grant_id:
             self._kept.pop(UUID(grant_id), None)
         else:

@@ -74,9 +74,8 @@ class Kept:
             return
         peer = question.peer
         sealed = self._host.sealer.seal(body, place=_place(question))
-        async with self._host.database.transaction() as sql:
-            await sql.execute(_sql.answer_keep, question.key, peer.id, question.path, sealed, peer.serial)
-            await sql.execute(_sql.answers_trim, peer.id, _MOST, most)
+        whose = (question.key, peer.id, question.path, sealed, peer.serial)
+        await self._host.database.execute(_sql.answer_keep, *whose, _MOST, most)
 
     async def forget(self, question: Question) -> None:
         """The peer has no such row, or shares no such resource: then nothing of it is shown any more."""

@@ -51,7 +51,7 @@ class Reader:
         ``fresh`` wants nothing that was kept. ``ask_first``, for who asks by hand, wants it only if the peer cannot be
         reached, and has it dialled even while it is left alone.
         Raises what :meth:`Links.get` does, :class:`Unavailable` for what the peer's release does not know,
-        and :class:`TimeoutError` after ``within`` seconds.
+        and :class:`TimeoutError` after ``within`` seconds, or as many as :meth:`Flights.time_for` gives the peer.
         """
         known, who = told_of(question.peer), f"peer {question.peer.name!r}"
         params = adapted(known, who, question.steps, question.params)
@@ -60,6 +60,7 @@ class Reader:
             found = await self._kept.find(question, youngest=limits.cache_seconds)
             if found:
                 return self._counted("cache", Read(*found, kept=True))
+        within = links_of(self._host).flights.time_for(question.peer, within)
         try:
             read = Read(await self._asked(question, within, request_id, patient=not ask_first))
             return self._counted("peer", read)
@@ -108,9 +109,18 @@ class Reader:
 def _rows_in(question: Question, body: bytes) -> int:
     who = f"peer {question.peer.name!r}"
     if question.is_of_one:
-        read_row(body, who)
+        if not _is_same(question.steps[1], read_row(body, who)["id"]):
+            raise Unavailable(f"{who} answers with another row", remedy="ask its admin what is wrong there")
         return 1
     return len(read_page(body, who).items)
+
+
+def _is_same(asked: str, answered: str) -> bool:
+    """A gateway reads an id in whatever way it is written, and writes it in one."""
+    try:
+        return UUID(asked) == UUID(answered)
+    except ValueError:
+        return asked == answered
 
 
 def _reason(question: Question, error: MosaicError | TimeoutError, within: float | None) -> MosaicError:

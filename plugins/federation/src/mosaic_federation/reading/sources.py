@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mosaic_federation.answers import read_page
+from mosaic_federation.answers import aside, read_page
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.reading.kept import Question
 from mosaic_federation.reading.reader import Reader
@@ -67,7 +67,7 @@ class PeerSource:
             read = await self.reader.read(
                 question, fresh=asked.fresh, within=asked.within, request_id=asked.request_id
             )
-        page = read_page(read.body, f"peer {self.name!r}")
+        page = await aside(lambda body: read_page(body, f"peer {self.name!r}"), read.body)
         if len(page.next_cursor or "") > _LONGEST_CURSOR:
             raise Unavailable(f"peer {self.name!r} sends pages that lead nowhere", remedy="tell its admin")
         return SourcePage(page.items, page.next_cursor, read.age, read.why_old)
