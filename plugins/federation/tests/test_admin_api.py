@@ -40,6 +40,7 @@ ROUTES = [
     ("POST", PEERS),
     ("GET", f"{PEERS}/nobody"),
     ("POST", f"{PEERS}/nobody/test"),
+    ("POST", f"{PEERS}/nobody/renew"),
     ("DELETE", f"{PEERS}/nobody"),
 ]
 
@@ -326,6 +327,7 @@ async def test_other_requests_that_cannot_be(api: Api, lead: httpx.AsyncClient) 
     problem(await lead.delete(f"{PEERS}/%00"), 404)
     problem(await lead.get("/v1/peers/%00/tasks"), 404)
     problem(await lead.post(f"{PEERS}/nobody/test"), 404)
+    problem(await lead.post(f"{PEERS}/nobody/renew"), 404)
     problem(await lead.put(GRANTS, json={}), 405)
     grant = await made(lead)
     for reason in ("a\u0000b", "a\u202eb", "", "x" * 501):

@@ -29,12 +29,12 @@ async def granted(world: Any, per_day: int | None, **scope: Any) -> GrantView:
     return view
 
 
-async def listed(world: Any, view: GrantView, wanted: int = 100, **params: str) -> int:
+async def listed(world: Any, view: GrantView, **params: str) -> int:
     async def read(seen_as: GrantView) -> Answer:
         found: Answer = await world.host.rows.list(seen_as, "tasks", params)
         return found
 
-    return (await within_budget(world.pool, view, wanted, read)).rows
+    return (await within_budget(world.pool, view, read)).rows
 
 
 async def given(world: Any, view: GrantView) -> int:
@@ -61,7 +61,7 @@ async def test_a_shorter_page_goes_on_where_it_ended(world: Any, tasks: list[str
         found: Answer = await world.host.rows.list(seen_as, "tasks", {})
         return found
 
-    page = json.loads((await within_budget(world.pool, view, 100, read)).body)
+    page = json.loads((await within_budget(world.pool, view, read)).body)
     assert len(page["items"]) == 5
     assert page["next_cursor"]
     await world.grants.update(view.grant_id, ScopeRequest(max_rows_per_day=100), actor="root")
@@ -69,12 +69,12 @@ async def test_a_shorter_page_goes_on_where_it_ended(world: Any, tasks: list[str
     assert await listed(world, more, cursor=page["next_cursor"]) == 7
 
 
-async def test_what_is_not_used_is_given_back(world: Any, tasks: list[str]) -> None:
+async def test_what_is_not_there_costs_nothing(world: Any, tasks: list[str]) -> None:
     view = await granted(world, 1)
     row = await world.host.rows.list(view, "tasks", {"limit": "1"})
 
     async def get(row_id: str) -> Answer:
-        return await within_budget(world.pool, view, 1, lambda v: world.host.rows.get(v, "tasks", row_id))
+        return await within_budget(world.pool, view, lambda v: world.host.rows.get(v, "tasks", row_id))
 
     for _ in range(3):
         with pytest.raises(NotFound):
@@ -85,7 +85,7 @@ async def test_what_is_not_used_is_given_back(world: Any, tasks: list[str]) -> N
         await get(str(uuid4()))
 
 
-async def test_a_request_that_is_given_up_gives_its_rows_back(world: Any) -> None:
+async def test_a_request_that_is_given_up_costs_nothing(world: Any) -> None:
     view = await granted(world, 10)
 
     async def stuck(_: GrantView) -> Answer:
@@ -94,7 +94,7 @@ async def test_a_request_that_is_given_up_gives_its_rows_back(world: Any) -> Non
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await within_budget(world.pool, view, 10, stuck)
+            await within_budget(world.pool, view, stuck)
     assert await given(world, view) == 0
 
 
@@ -104,7 +104,7 @@ async def test_many_at_once_never_have_more_than_the_budget(
 ) -> None:
     view = await granted(world, 37)
     answers = await asyncio.gather(
-        *(listed(world, view, wanted, limit=str(min(wanted, 100))) for _ in range(60)), return_exceptions=True
+        *(listed(world, view, limit=str(wanted)) for _ in range(60)), return_exceptions=True
     )
     rows = [one for one in answers if isinstance(one, int)]
     assert all(isinstance(one, int | TooMany) for one in answers)
@@ -112,7 +112,7 @@ async def test_many_at_once_never_have_more_than_the_budget(
     assert sum(rows) <= 37
     while True:  # and no row of it is lost
         try:
-            rows.append(await listed(world, view, wanted, limit=str(min(wanted, 100))))
+            rows.append(await listed(world, view, limit=str(wanted)))
         except TooMany:
             break
     assert sum(rows) == 37
@@ -176,19 +176,64 @@ async def test_old_counts_are_forgotten(world: Any, tasks: list[str]) -> None:
     assert len(days) == 2
 
 
-async def test_rows_asked_for_by_others_are_waited_for_before_the_day_is_called_over(
-    world: Any, tasks: list[str]
-) -> None:
+async def test_a_request_under_way_holds_no_rows_that_others_could_have(world: Any, tasks: list[str]) -> None:
     """Else a peer that asks twice at once is told to come back tomorrow, with most of its rows not given."""
-    view, asked = await granted(world, 100), asyncio.Event()
+    view, asked, told = await granted(world, 13), asyncio.Event(), asyncio.Event()
 
     async def slow(_: GrantView) -> Answer:
         asked.set()
-        await asyncio.sleep(0.1)
+        await told.wait()
         return Answer(b"{}", 1)
 
-    first = asyncio.create_task(within_budget(world.pool, view, 100, slow))
+    first = asyncio.create_task(within_budget(world.pool, view, slow))
     await asked.wait()
     assert await listed(world, view) == 12
+    told.set()
     assert (await first).rows == 1
     assert await given(world, view) == 13
+
+
+async def test_who_reads_while_others_are_given_the_rest_has_a_shorter_page(
+    world: Any, tasks: list[str]
+) -> None:
+    view, asked, told = await granted(world, 15), asyncio.Event(), asyncio.Event()
+
+    async def slow(seen_as: GrantView) -> Answer:
+        found: Answer = await world.host.rows.list(seen_as, "tasks", {})
+        asked.set()
+        await told.wait()
+        return found
+
+    first = asyncio.create_task(within_budget(world.pool, view, slow))
+    await asked.wait()
+    assert await listed(world, view) == 12
+    told.set()
+    page = await first
+    assert len(json.loads(page.body)["items"]) == page.rows == 3
+    assert await given(world, view) == 15
+
+
+async def test_peers_that_ask_for_nonsense_or_for_nothing_make_the_budget_no_work(
+    world: Any, tasks: list[str], asker: Any
+) -> None:
+    _, certificate = await world.enrolled(max_rows_per_day=12, resources=("tasks",))
+    ask = asker()
+    counted = "SELECT xmin::text, rows FROM federation_row_budgets"
+    for path, status in (
+        ("tasks?limit=0", 400),
+        ("tasks?sort=nothing", 400),
+        ("tasks/search?q=", 400),
+        ("notes", 404),
+        (f"tasks/{uuid4()}", 404),
+        ("tasks?title=no+such+task", 200),
+    ):
+        assert (await ask(certificate, path)).status_code == status
+        assert await world.pool.fetch(counted) == [], path
+    assert (await ask(certificate, "tasks")).status_code == 200
+    written = await world.pool.fetch(counted)
+    assert [row["rows"] for row in written] == [12]
+    for path in ("tasks", "tasks/search?q=task", f"tasks/{tasks[0]}"):
+        refused = await ask(certificate, path)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+    assert await world.pool.fetch(counted) == written

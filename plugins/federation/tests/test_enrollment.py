@@ -228,6 +228,28 @@ async def test_the_claim_of_a_process_that_died_lapses(world: Any) -> None:
     assert asyncio.get_running_loop().time() - started > 0.8
 
 
+async def test_who_waits_for_another_process_asks_the_database_less_and_less_often(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mosaic_federation.enrollment._CLAIM", 2.0)
+    token, looks, fetchrow = token_of(await world.offer()), 0, world.pool.fetchrow
+    await world.pool.execute(
+        "UPDATE federation_enrollment_tokens "
+        "SET claim = gen_random_uuid(), claimed_until = now() + interval '1 hour'"
+    )
+
+    async def counted(query: str, *args: Any) -> Any:
+        nonlocal looks
+        looks += "SET claim" in query
+        return await fetchrow(query, *args)
+
+    monkeypatch.setattr(world.pool, "fetchrow", counted)
+    with pytest.raises(Unavailable, match="by somebody else"):
+        await redeem(Enrollment(world.host), token)
+    assert 2 <= looks <= 6  # each tenth of a second would be 20
+    assert await spent(world) == 0
+
+
 async def test_an_authority_that_signs_other_ids_than_asked_spends_nothing(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

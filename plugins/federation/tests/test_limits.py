@@ -17,6 +17,7 @@ from mosaic_federation.grant_limits import GrantLimits
 from mosaic_federation.limits import policy_of
 from mosaic_federation.settings import PeerLimits
 from mosaic_hookspecs.errors import Conflict, Invalid, Unavailable
+from mosaic_hookspecs.testing.queues import until
 from mosaic_hookspecs.types import Decision, QueueTarget, Rate
 from mosaic_tier_local.limiter import MemoryLimiter
 from mosaic_valkey.limiter import ValkeyLimiter
@@ -249,9 +250,11 @@ async def test_those_that_no_grant_allows_cannot_fill_the_log(
     assert [row[2] for row in await world.audit()] == ["ok"] + ["forbidden"] * 4
     assert sum(int(record.getMessage().split()[0]) for record in caplog.records) == 3
     await world.pool.execute("UPDATE federation_grants SET status = 'active'")
-    assert (
-        await ask(certificate)
-    ).status_code == 200  # an address that has strangers behind it is not shut out
+
+    async def let_in() -> bool:
+        return bool((await ask(certificate)).status_code == 200)
+
+    await until(let_in)  # an address that has strangers behind it is not shut out; the news take a moment
 
 
 def test_one_policy_for_a_grant_without_limits_of_its_own() -> None:
@@ -360,3 +363,42 @@ async def test_a_question_that_takes_too_long_is_ended_and_on_record(
     assert (answer.status_code, "took longer" in problem["detail"]) == (503, True)
     assert answer.headers["Retry-After"] == "5"
     assert (await world.audit())[-1] == ("list", "tasks", "unavailable")
+
+
+async def test_the_audit_log_is_read_in_the_places_of_searches(
+    world: Any, asker: Asker, monkeypatch: Any
+) -> None:
+    ask = asker(searches=1, waiting=0)
+    _, certificate = await world.enrolled()
+    searching, go = held_up(world, monkeypatch, "search")
+    search = asyncio.create_task(ask(certificate, "tasks/search?q=x"))
+    await searching.acquire()
+    refused = await ask(certificate, "audit/rows?since=2026-01-01T00:00:00Z")
+    assert refused.status_code == 429
+    assert (await refused.get_json())["errors"][0]["where"] == "limits.searches"
+    go.set()
+    assert (await search).status_code == 200
+    assert (await ask(certificate, "audit/rows?since=2026-01-01T00:00:00Z")).status_code == 200
+
+
+async def test_an_audit_log_that_takes_too_long_to_read_is_given_up(
+    world: Any, asker: Asker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mosaic_federation.mutual.answering._PATIENCE", 0.5)
+    ask = asker()
+    _, certificate = await world.enrolled()
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1"
+    async with world.pool.transaction() as other:
+        await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
+        asked = asyncio.create_task(ask(certificate, "audit/rows?since=2026-01-01T00:00:00Z"))
+        for waiting in (1, 0):  # in the end Postgres is asked no longer, either
+
+            async def seen(waiting: int = waiting) -> bool:
+                found = await world.pool.fetchval(blocked, "SELECT * FROM federation_audit_log%")
+                return bool(found == waiting)
+
+            await until(seen)
+    answer = await asked
+    problem = await answer.get_json()
+    assert (answer.status_code, "took longer" in problem["detail"]) == (503, True)
+    assert (await world.audit())[-1] == ("audit", "", "unavailable")

@@ -89,6 +89,12 @@ def admin_openapi(prefix: str, states: tuple[str, ...]) -> Json:
             **by_name,
             "post": _operation("test_peer", "Ask a peer over mTLS who we are.", 200, "PeerTested", 404),
         },
+        f"{peer}/renew": {
+            **by_name,
+            "post": _operation(
+                "renew_peer", "Have our certificate for a peer renewed now.", 200, "Peer", 404, 409
+            ),
+        },
     }
     for action, (summary, schema) in actions.items():
         operation = _operation(

@@ -1,7 +1,8 @@
 """``/v1/admin`` for those who script: the same services as the commands `mosaic federation grant` and `peer`.
 
-Adding or testing a peer makes the gateway dial a host that an admin names. It is dialled by HTTPS (or on this very
-machine by HTTP), under one fixed path, without following redirects; of its answer only checked fields come back.
+Adding, testing or renewing a peer makes the gateway dial a host that an admin names. It is dialled by HTTPS (or on
+this very machine by HTTP), under one fixed path, without following redirects; of its answer only checked fields come
+back.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from mosaic_federation.grants import Grant, Grants, Offer, check_peer_name, fing
 from mosaic_federation.joins import Join, Joins
 from mosaic_federation.links import tell_removed
 from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.renewing import renew
 from mosaic_federation.routes import peer_record
 from mosaic_hookspecs.errors import Conflict, Fault, Forbidden, Invalid, PreconditionFailed, TooMany
 from mosaic_hookspecs.protocols import Host
@@ -169,6 +171,11 @@ def _add_peers(blueprint: Blueprint, host: Host) -> None:
             async for check in checks_of(host, found)
         ]
         return _json(admin_record(await peers().get(name)) | {"checks": checks})
+
+    @blueprint.post("/peers/<name>/renew")
+    async def peer_renew(name: str) -> Response:
+        await _refuse_over(host, _DIALS)
+        return _json(admin_record(await renew(host, await peers().get(name))))
 
     @blueprint.delete("/peers/<name>")
     async def peer_remove(name: str) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from mosaic_hookspecs.errors import Malformed, NotFound
 from mosaic_hookspecs.limits import client_of
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Answer, GrantView, PeerVerb
-
-_A_NUMBER = re.compile(r"[1-9][0-9]{0,7}")
 
 Work = Callable[[Admitted], Awaitable[Answer]]
 
@@ -118,22 +115,20 @@ class Peers:
 
     async def _list(self, resource: str, query: bytes, admitted: Admitted) -> Answer:
         params, rows = params_of(query), self._host.rows
-        wanted = _wanted(admitted.view, params)
-        return await self._within_budget(admitted, wanted, lambda view: rows.list(view, resource, params))
+        return await self._within_budget(admitted, lambda view: rows.list(view, resource, params))
 
     async def _search(self, resource: str, query: bytes, admitted: Admitted) -> Answer:
         params, rows = params_of(query), self._host.rows
-        wanted = _wanted(admitted.view, params)
-        return await self._within_budget(admitted, wanted, lambda view: rows.search(view, resource, params))
+        return await self._within_budget(admitted, lambda view: rows.search(view, resource, params))
 
     async def _get(self, resource: str, row_id: str, admitted: Admitted) -> Answer:
         rows = self._host.rows
-        return await self._within_budget(admitted, 1, lambda view: rows.get(view, resource, row_id))
+        return await self._within_budget(admitted, lambda view: rows.get(view, resource, row_id))
 
     async def _within_budget(
-        self, admitted: Admitted, wanted: int, read: Callable[[GrantView], Awaitable[Answer]]
+        self, admitted: Admitted, read: Callable[[GrantView], Awaitable[Answer]]
     ) -> Answer:
-        return await within_budget(self._host.database, admitted.view, wanted, read)
+        return await within_budget(self._host.database, admitted.view, read)
 
 
 def params_of(query: bytes) -> dict[str, str]:
@@ -144,12 +139,6 @@ def params_of(query: bytes) -> dict[str, str]:
         [(twice, _)] = Counter(name for name, _ in given).most_common(1)
         raise Malformed(f"query parameter {twice!r} is given more than once", remedy="give it once")
     return params
-
-
-def _wanted(view: GrantView, params: dict[str, str]) -> int:
-    """Most rows that a list or a search asks for; what is no number of rows is refused later."""
-    text, most = params.get("limit", ""), view.scope.max_rows_per_query
-    return min(int(text), most) if _A_NUMBER.fullmatch(text) else most
 
 
 async def _nothing(_: Admitted) -> Answer:

@@ -23,7 +23,7 @@ from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import IssuedCertificate
 
 _CLAIM = 20.0  # seconds: longer than the authority is waited for, so that a claim ends before another begins
-_POLL = 0.1  # seconds
+_POLL, _POLL_AT_MOST = 0.1, 2.0  # seconds between two looks: twice as long each time
 _TRIPPED = "its enrollment URL was used a second time"
 
 _sql = load_queries("mosaic_federation", "enrollment.sql")
@@ -98,16 +98,19 @@ class Enrollment:
 
     async def _claim(self, attempt: Attempt) -> tuple[Any, UUID]:
         """Have the token for :data:`_CLAIM` seconds. It lapses by itself if this process dies meanwhile."""
-        claim, deadline = uuid4(), asyncio.get_running_loop().time() + _CLAIM
-        while asyncio.get_running_loop().time() < deadline:
+        clock = asyncio.get_running_loop().time
+        claim, pause, deadline = uuid4(), _POLL, clock() + _CLAIM
+        while True:
             row = await self._host.database.fetchrow(_CLAIM_AND_READ, attempt.hashed, claim, _CLAIM)
             if row is None:
                 raise _unknown()
             if row["claimed"]:
                 return row, claim
             _check(row)
-            await asyncio.sleep(_POLL)
-        raise _busy()
+            if (left := deadline - clock()) <= 0:
+                raise _busy()
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, _POLL_AT_MOST)
 
     async def _redeem_claimed(
         self, attempt: Attempt, row: Any, claim: UUID, csr: bytes, name: str

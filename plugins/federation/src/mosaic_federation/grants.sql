@@ -111,16 +111,14 @@ WHERE t.expires_at < now() - make_interval(days => $1)
   -- the URL of a certificate in use: a second use of it trips the wire, however late
   AND NOT EXISTS (SELECT FROM federation_grants AS g WHERE g.serial = t.serial AND g.status IN ('active', 'quarantined'))
 
--- name: rows_reserve
+-- name: rows_take
+-- As many of them as are left: requests at the same time never have more together.
 INSERT INTO federation_row_budgets AS b (grant_id, day, rows, latest)
 VALUES ($1, $2, least($3::bigint, $4::bigint), least($3::bigint, $4::bigint))
 ON CONFLICT (grant_id, day) DO UPDATE
 SET rows = b.rows + least($3::bigint, $4::bigint - b.rows), latest = least($3::bigint, $4::bigint - b.rows)
 WHERE b.rows < $4::bigint
 RETURNING latest
-
--- name: rows_refund
-UPDATE federation_row_budgets SET rows = rows - $3 WHERE grant_id = $1 AND day = $2
 
 -- name: rows_given
 SELECT coalesce((SELECT rows FROM federation_row_budgets WHERE grant_id = $1 AND day = $2), 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from mosaic_hookspecs.types import Answer, PeerRequest
 
 if TYPE_CHECKING:
     from mosaic_federation.gate import Admitted, Asked
+
+_COSTLY = {"search", "audit"}  # the audit log of a grant may be long
 
 
 class Guard:
@@ -45,9 +46,10 @@ class Guard:
         headers = await self._limits.take(policy, (grant.hex, admitted.peer, asked.address))
         place = grant if admitted.concurrency else admitted.peer
         try:
-            async with self._search(admitted, asked), self._places.one(place, policy.concurrency):
+            async with self._place_of_costly(admitted, asked), self._places.one(place, policy.concurrency):
                 await self._refuse_denied(admitted, asked)
-                return replace(await work(admitted), headers=headers)
+                answer = await work(admitted)
+                return Answer(answer.body, answer.rows, answer.version, headers)
         except Full as full:
             searching = full.turnstile is self._searches
             name, what = ("searches", "searches") if searching else ("concurrency", "requests")
@@ -61,9 +63,9 @@ class Guard:
             refusal.headers = {**headers, **refusal.headers}
             raise
 
-    def _search(self, admitted: Admitted, asked: Asked) -> AbstractAsyncContextManager[None]:
+    def _place_of_costly(self, admitted: Admitted, asked: Asked) -> AbstractAsyncContextManager[None]:
         """A place among the searches of the peer, before one among its questions: there it would hold up lists."""
-        if asked.verb != "search":
+        if asked.verb not in _COSTLY:
             return nullcontext()
         return self._searches.one(admitted.peer, self._settings.limits.searches)
 

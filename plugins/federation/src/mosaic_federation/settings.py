@@ -93,8 +93,9 @@ class PeerLimits(Model):
     """Requests of one peer that are answered at once, in each process. A grant may have places of its own
     (`mosaic federation grant update --concurrency`)."""
     searches: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Searches of one peer that are answered at once, in each process, with whatever grants: they cost the database
-    more than lists. Others wait, and are refused, like requests over `concurrency`."""
+    """Searches of one peer that are answered at once, and questions of its about the audit log, in each process, with
+    whatever grants: they cost the database more than lists. Others wait, and are refused, like requests over
+    `concurrency`."""
     waiting: Annotated[int, Field(ge=0, le=10_000)] = 32
     """Further requests of one peer that wait until one is answered, in each process; more are answered 429."""
     patience: Annotated[float, Field(ge=0, le=60)] = 2.0
