@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,11 +22,13 @@ from mosaic_audit.checkpoints import sign_all
 from mosaic_audit.exported import Exported
 from mosaic_audit.exporting import with_proof
 from mosaic_audit.formats import FORMATS
+from mosaic_audit.probe import probe
 from mosaic_audit.retention import retire
 from mosaic_audit.stored import Stored
 from mosaic_audit.verifying import Report, verify
-from mosaic_hookspecs.errors import Malformed
-from mosaic_hookspecs.types import AuditEvent
+from mosaic_gateway.database import open_pool
+from mosaic_hookspecs.errors import Malformed, Unavailable
+from mosaic_hookspecs.types import AuditEvent, DatabaseLocation
 
 if TYPE_CHECKING:
     from conftest import Log
@@ -50,6 +54,64 @@ async def test_the_month_that_is_written_to_is_never_old(log: Log, event: AuditE
     assert await log.pool.fetchval("SELECT count(*) FROM federation_audit_log") == 2
 
 
+async def test_a_month_that_was_detached_is_named_and_nothing_is_answered(
+    log: Log, event: AuditEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = log.writer()
+    await writer.record(event)
+    assert (await probe(log.host).check()).status != "red"
+    month = await log.pool.fetchval("SELECT tableoid::regclass::text FROM federation_audit_log")
+    await log.pool.execute(f"ALTER TABLE federation_audit_log DETACH PARTITION {month}")
+    for each in (writer, writer, log.writer()):
+        with pytest.raises(Unavailable):
+            await each.record(event)
+    assert f"table {month} is no partition of the audit log any more" in caplog.text
+    found = await probe(log.host).check()
+    assert (found.status, month in found.detail, month in found.remedy) == ("red", True, True)
+    await log.pool.execute(f"ALTER TABLE {month} RENAME TO elsewhere")
+    await writer.record(event)
+    assert (await probe(log.host).check()).status != "red"
+
+
+async def test_a_clock_that_was_ahead_for_once_spoils_no_later_row(log: Log, event: AuditEvent) -> None:
+    writer, ahead = log.writer(), datetime.now(UTC) + timedelta(days=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mosaic_audit.writer.datetime", SimpleNamespace(now=lambda _: ahead))
+        await writer.record(event)
+    await log.fill(writer, 2)
+    late = await log.pool.fetchval("SELECT count(*) FROM federation_audit_log WHERE at > now()")
+    assert late == 1
+    assert broken(await log.verify()) == []
+
+
+async def test_rows_and_checkpoints_wait_for_the_disk_where_commits_do_not(
+    log: Log, postgres: DatabaseLocation
+) -> None:
+    """What holds at the very end of a transaction holds for its commit."""
+    name = await log.pool.fetchval("SELECT current_database()")
+    await log.pool.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    await log.pool.execute("CREATE TABLE committed (of text, setting text)")
+    await log.pool.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO committed VALUES (TG_ARGV[0], current_setting('synchronous_commit')); RETURN NULL; END $$"
+    )
+    for table in ("log", "checkpoints"):
+        await log.pool.execute(
+            f"CREATE CONSTRAINT TRIGGER noted AFTER INSERT ON federation_audit_{table} "
+            f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note('{table}')"
+        )
+    async with open_pool(replace(postgres, database=name)) as sessions:
+        assert await sessions.fetchval("SHOW synchronous_commit") == "off"
+        log.host.database = sessions
+        await log.fill(log.writer(), 2)
+        await sign_all(log.host)
+        assert await sessions.fetchval("SHOW synchronous_commit") == "off"
+        kept = await sessions.fetch("SELECT of, setting FROM committed ORDER BY of")
+        found = await probe(log.host).check()
+    assert [tuple(row) for row in kept] == [("checkpoints", "on"), ("log", "on"), ("log", "on")]
+    assert (found.status, "synchronous_commit" in found.detail) == ("yellow", True)
+
+
 async def test_writing_goes_on_when_the_partition_went(log: Log, event: AuditEvent) -> None:
     writer = log.writer()
     await writer.record(event)
@@ -62,6 +124,42 @@ async def test_writing_goes_on_when_the_partition_went(log: Log, event: AuditEve
         except Exception:  # the first says that it was not written
             continue
     assert await log.pool.fetchval("SELECT count(*) FROM federation_audit_log") == 1
+
+
+@pytest.mark.parametrize("numbers", [[0], [-1], [0, 7], [7]])
+async def test_no_span_that_nobody_signed_stands_for_rows(
+    log: Log, tmp_path: Path, numbers: list[int]
+) -> None:
+    """Without the key one can say that rows were given up, under a number that no checkpoint has."""
+    writer = log.writer()
+    await log.fill(writer, 5)
+    await sign_all(log.host)
+    lines = [json.loads(line) async for line in with_proof(Stored(log.pool), "work", await writer.key())]
+    forged = [
+        "INSERT INTO federation_audit_spans SELECT "
+        f"{number}, stream, 1, {5 - place}, (SELECT hash FROM federation_audit_log WHERE seq = {5 - place}), "
+        "root, true FROM federation_audit_spans WHERE checkpoint = 1"
+        for place, number in enumerate(numbers)
+    ]
+    check = "ALTER TABLE federation_audit_spans DROP CONSTRAINT federation_audit_spans_checkpoint_check"
+    await log.tamper(check, *forged, "DELETE FROM federation_audit_log")
+    [report] = broken(await log.verify())
+    assert (report.stream, report.broken_at) == (None, min(numbers))
+    span = next(line for line in lines if line["type"] == "span")
+    spans = [{**span, "checkpoint": number, "retired": True} for number in numbers]
+    path = tmp_path / "log.ndjson"
+    kept = [line for line in lines if line["type"] != "row"] + spans
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    [report] = broken(await verify(Exported.open(path), await writer.key()))
+    assert (report.stream, report.broken_at) == (None, min(numbers))
+
+
+async def test_checkpoints_are_numbered_from_1_for_whoever_may_only_add(log: Log) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await log.pool.execute(
+            "INSERT INTO federation_audit_spans "
+            "SELECT 0, gen_random_uuid(), 1, 1, sha256(''), sha256(''), true"
+        )
 
 
 def forged_rows(lines: Lines, event: AuditEvent) -> Lines:

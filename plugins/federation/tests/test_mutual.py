@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -10,16 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaic_federation.asked import NO_ANSWER
 from mosaic_federation.mutual.reconciling import join
 from mosaic_federation.mutual.witness import Witness, latest_of
-from mosaic_federation.mutual.words import Head, Heads, SharedRow
-from mosaic_hookspecs.audit import AuditCheckpoint
+from mosaic_federation.mutual.words import Heads, SharedRow
 from mosaic_hookspecs.errors import Conflict, MosaicError, NotFound
+from stub_log import StubLog
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -72,33 +70,31 @@ def test_exactly_what_is_gone_is_named(answers: list[tuple[str, bool, bool]], ra
         ({"outcome": NO_ANSWER, "rows": 0}, {}, ["lost"]),
         ({"outcome": NO_ANSWER, "rows": 0}, None, []),
         ({"outcome": "unavailable", "rows": 0}, None, []),
+        ({"outcome": "too-many", "rows": 0}, None, []),
+        (None, {"outcome": "too-many", "rows": 0}, ["only-theirs"]),
         ({"outcome": "unavailable", "rows": 0}, {"outcome": MosaicError.code, "rows": 0}, []),
         ({"outcome": "not-found", "rows": 0}, None, ["only-ours"]),
         (None, {}, ["only-theirs"]),
         (None, {"outcome": "forbidden", "rows": 0}, ["only-theirs"]),
     ],
-    ids=["same", "rows", "outcome", "lost", "never-asked", "shed", "fault", "refusal", "unknown", "foreign"],
+    ids=[
+        "same",
+        "rows",
+        "outcome",
+        "lost",
+        "never-asked",
+        "shed",
+        "dropped",
+        "flood",
+        "fault",
+        "refusal",
+        "unknown",
+        "foreign",
+    ],
 )
 def test_each_difference_has_a_name(ours: Any, theirs: Any, found: Any) -> None:
     left = [[row(1, **side)] if side is not None else [] for side in (ours, theirs)]
     assert [kind for kind, _ in kinds(*left)] == found
-
-
-class Log:
-    """Another gateway's, as far as its checkpoints go."""
-
-    def __init__(self) -> None:
-        self.private = Ed25519PrivateKey.generate()
-
-    @property
-    def key(self) -> bytes:
-        return self.private.public_key().public_bytes_raw()
-
-    def head(self, number: int, root: str = "00") -> Head:
-        said = {"number": number, "at": NOW.isoformat(), "key": sha256(self.key).hexdigest(), "root": root}
-        payload = json.dumps(said)
-        signature = self.private.sign(AuditCheckpoint(payload, b"").signed)
-        return Head(payload=payload, signature=signature.hex(), key=self.key.hex())
 
 
 @pytest.fixture
@@ -107,12 +103,13 @@ def witness(world: Any) -> Witness:
 
 
 async def test_a_log_goes_on_from_what_was_said(witness: Witness) -> None:
-    log = Log()
+    log = StubLog()
     await witness.hear(Heads(), None)
     assert await witness.last() is None
-    await witness.hear(Heads(head=log.head(3)), None)
-    await witness.hear(Heads(head=log.head(3), known=log.head(3)), 3)
-    await witness.hear(Heads(head=log.head(9), known=log.head(3)), 3)
+    await witness.hear(log.heads(3), None)
+    await witness.hear(log.heads(3, known=3), 3)
+    await witness.hear(log.heads(4, known=3), 3)
+    await witness.hear(log.heads(9, known=4), 4)
     assert await witness.last() == 9
     assert await replace(witness, side="taker").last() is None
 
@@ -123,24 +120,37 @@ async def refused(witness: Witness, told: Heads, what: str) -> None:
 
 
 async def test_what_was_said_cannot_be_taken_back(witness: Witness, caplog: pytest.LogCaptureFixture) -> None:
-    log, other = Log(), Log()
-    await witness.hear(Heads(head=log.head(3)), None)
-    await refused(witness, Heads(head=log.head(4)), "does not show its checkpoint 3")
-    await refused(witness, Heads(head=log.head(2), known=log.head(3)), "went back from checkpoint 3 to 2")
-    await refused(
-        witness, Heads(head=log.head(4), known=log.head(3, "ff")), "tells two things of its checkpoint 3"
-    )
-    await refused(witness, Heads(head=other.head(4), known=other.head(3)), "another key")
-    unsigned = log.head(5).model_copy(update={"signature": "00" * 64})
+    log, other = StubLog(), StubLog()
+    await witness.hear(log.heads(3), None)
+    await refused(witness, log.heads(4), "does not show its checkpoint 3")
+    await refused(witness, log.heads(2, known=3), "went back from checkpoint 3 to 2")
+    rewritten = log.forked(1)
+    await refused(witness, rewritten.heads(4, known=3), "tells two things of its checkpoint 3")
+    await refused(witness, other.heads(4, known=3), "another key")
+    await refused(witness, Heads(known=log.head(3)), "shows no checkpoint any more after 3")
+    unsigned = log.head(4).model_copy(update={"signature": "00" * 64})
     await refused(witness, Heads(head=unsigned, known=log.head(3)), "did not sign")
-    junk = log.head(5).model_copy(update={"payload": "[]"})
+    junk = log.head(4).model_copy(update={"payload": "[]"})
     await refused(witness, Heads(head=junk, known=log.head(3)), "is none")
-    assert caplog.text.count("mutual audit") == 6
+    assert caplog.text.count("mutual audit") == 7
     # the proof that it was rewritten is kept, beside what it contradicts
     kept = await witness.database.fetch("SELECT number FROM federation_heads ORDER BY number, told_at")
     assert [each["number"] for each in kept] == [2, 3, 3]
     with pytest.raises(Exception, match="is kept"):
         await witness.database.execute("DELETE FROM federation_heads")
+
+
+@pytest.mark.parametrize("number", [4, 5, 9])
+async def test_a_log_that_goes_on_from_another_checkpoint_is_noticed(witness: Witness, number: int) -> None:
+    """Who has kept the old checkpoint aside can show it, and has all the same written its log anew."""
+    log = StubLog()
+    await witness.hear(log.heads(3), None)
+    forked = log.forked(2).heads(number, known=3).model_copy(update={"known": log.head(3)})
+    await refused(witness, forked, "does not go on from its checkpoint 3")
+    left_out = log.heads(number + 1, known=3).model_copy(update={"between": ()})
+    await refused(witness, left_out, "does not go on from its checkpoint 3")
+    assert await witness.last() == 3
+    await witness.hear(log.heads(number, known=3), 3)
 
 
 async def test_a_peer_reads_the_rows_of_its_own_grant_page_by_page(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from mosaic_hookspecs.types import AuditEvent
 
 START = bytes(32)  # what the first row of a stream follows
 _SAID = tuple(field.name for field in fields(AuditEvent))
+_said_by = attrgetter(*_SAID)
 _KEYS = tuple(sorted({"stream", "seq", "at", *_SAID}))
 # What release 0.2 added, and what it is where an older row does not say it: such a row is hashed without it.
 ADDED = {"trace_id": "", "direction": "answered"}
@@ -58,11 +60,11 @@ class Chain:
     def append(self, event: AuditEvent, at: datetime) -> Entry:
         """The row that comes next. The chain itself moves only by :meth:`after`, once the row is stored.
 
-        A clock that is set back stands still for the stream: its rows are in the order of their times.
+        A clock that is set back a little stands still for the stream: its rows are in the order of their times.
         """
         seq, at = self.seq + 1, max(at, self.at)
-        said = {name: getattr(event, name) for name in _SAID}
-        payload = canonical({"stream": self.stream, "seq": seq, "at": at, **said})
+        said = zip(_SAID, _said_by(event), strict=True)
+        payload = canonical({"stream": self.stream, "seq": seq, "at": at, **dict(said)})
         return Entry(seq, at, payload, self.head, link(self.head, payload))
 
     def after(self, entry: Entry) -> Chain:
@@ -77,8 +79,7 @@ def link(prev: bytes, payload: str) -> bytes:
 
 def canonical(row: Mapping[str, Any], keys: Iterable[str] = _KEYS) -> str:
     """One spelling for one content: sorted keys, no spaces, times in UTC with microseconds."""
-    said = ((key, row[key]) for key in keys)
-    spelled = [f'"{key}":{_SPELLED.get(type(value), _spelled)(value)}' for key, value in said]
+    spelled = [f'"{key}":{_SPELLED.get(type(value := row[key]), _spelled)(value)}' for key in keys]
     return "{" + ",".join(spelled) + "}"
 
 

@@ -12,7 +12,7 @@ from mosaic_hookspecs.protocols import Database
 from mosaic_hookspecs.sql import load_queries
 
 PROOF = ("payload", "prev", "hash")
-_PAGE = 5000  # rows
+_PAGE = 200  # rows; a peer is told as many at once
 
 _sql = load_queries("mosaic_audit", "queries.sql")
 

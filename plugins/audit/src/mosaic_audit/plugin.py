@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mosaic_audit.settings import Settings
 from mosaic_hookspecs import hookimpl
-from mosaic_hookspecs.types import Job, MigrationSet, SealedColumn
+from mosaic_hookspecs.types import Job, MigrationSet, Probe, SealedColumn
 
 if TYPE_CHECKING:
     from mosaic_hookspecs.protocols import AuditSink, Host
@@ -47,6 +47,14 @@ def mosaic_lifespan(host: Host) -> AbstractAsyncContextManager[None]:
 
     log = host.audit_log()
     return log.signing_at_the_end() if isinstance(log, Writer) else nullcontext()
+
+
+@hookimpl
+def mosaic_probes(host: Host) -> Iterable[Probe]:
+    """Whether rows are safe."""
+    from mosaic_audit.probe import probe
+
+    return (probe(host),)
 
 
 @hookimpl

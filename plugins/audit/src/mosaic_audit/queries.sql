@@ -1,13 +1,24 @@
 -- name: append
+-- A server, role or database with synchronous_commit=off answers before a row is safe: not here. What else it may say
+-- is safe enough, and the operator's choice.
 INSERT INTO federation_audit_log
 SELECT r.stream, r.seq, r.at, r.peer, r.grant_id, r.subject_id, r.serial, r.verb, r.resource, r.query_hash,
        r.outcome, r.rows, r.bytes_out, r.latency_us, r.request_id, e.payload, e.prev, e.hash,
        coalesce(r.trace_id, ''), coalesce(r.direction, 'answered')
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS e (payload, prev, hash),
      jsonb_populate_record(NULL::federation_audit_log, e.payload::jsonb) AS r
+WHERE CASE current_setting('synchronous_commit') WHEN 'off'
+      THEN set_config('synchronous_commit', 'on', true) IS NOT NULL ELSE true END
 
 -- name: cover
 SELECT federation_audit_log_cover($1)
+
+-- name: standing
+-- What of the server's settings may lose rows in a crash, and the table of this month if it is no partition.
+SELECT ARRAY(SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit')
+             AND setting = 'off' ORDER BY name) AS off,
+       (SELECT relname::text FROM pg_class WHERE oid = to_regclass(
+           'federation_audit_log_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMM')) AND NOT relispartition) AS detached
 
 -- name: latest
 SELECT * FROM ($found ORDER BY at DESC, stream DESC, seq DESC LIMIT $12) AS latest ORDER BY at, stream, seq
@@ -80,7 +91,11 @@ SELECT number, at, payload, signature FROM federation_audit_checkpoints WHERE nu
 SELECT number, at, payload, signature FROM federation_audit_checkpoints WHERE number > $1 ORDER BY number LIMIT $2
 
 -- name: add_checkpoint
-INSERT INTO federation_audit_checkpoints (number, at, payload, signature) VALUES ($1, $2, $3, $4)
+-- Peers are told of it: a crash must not take it back.
+INSERT INTO federation_audit_checkpoints (number, at, payload, signature)
+SELECT $1::bigint, $2::timestamptz, $3::text, $4::bytea
+WHERE CASE current_setting('synchronous_commit') WHEN 'off'
+      THEN set_config('synchronous_commit', 'on', true) IS NOT NULL ELSE true END
 
 -- name: add_span
 INSERT INTO federation_audit_spans (checkpoint, stream, first, last, head, root, retired)

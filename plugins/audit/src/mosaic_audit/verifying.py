@@ -59,9 +59,11 @@ async def _verify_checkpoints(source: Source, key: bytes | None, kept: AuditChec
     latest = before.number if before else 0
     if kept and kept.number > latest:
         return replace(report, broken_at=latest + 1, problem=_cut(latest + 1, kept.number))
-    if stray := await source.stray_span():
-        return replace(report, broken_at=stray, problem=_cut(latest + 1, max(stray, latest + 1)))
-    return report
+    stray = await source.stray_span()
+    if stray is None:
+        return report
+    forged = "added: it was never signed, and says what is covered"
+    return replace(report, broken_at=stray, problem=_cut(latest + 1, stray) if stray > latest else forged)
 
 
 def _cut(first: int, last: int) -> str:

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from mosaic_audit.chain import Chain, Entry
@@ -30,7 +31,11 @@ from mosaic_hookspecs.types import AuditDirection, AuditEvent
 
 PATIENCE = 5.0  # seconds, for an event to become durable
 BATCH = 1000  # events at most in one commit
+# For as long a stream whose clock was set back stands still; after more, another one goes by the clock.
+_AHEAD = timedelta(minutes=1)
+_DETACHED = "55000"  # Postgres: object_not_in_prerequisite_state
 
+_as_told = itemgetter(*AuditRow.__slots__)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 _sql = load_queries("mosaic_audit", "queries.sql")
@@ -92,7 +97,7 @@ class Writer:
         """Rows of a grant, by time."""
         wanted = Filter(grant=grant_id, direction=direction, since=since, until=until)
         async for row in every(self._host.database, wanted):
-            yield AuditRow(*(row[field] for field in AuditRow.__slots__))
+            yield AuditRow(*_as_told(row))
 
     @asynccontextmanager
     async def signing_at_the_end(self) -> AsyncIterator[None]:
@@ -162,7 +167,7 @@ class Writer:
                 _answer(one)
 
     async def _append(self, batch: list[_Waiting]) -> None:
-        chain = self._chain
+        chain = self._chain if self._chain.at - batch[0].at < _AHEAD else Chain.new()
         entries: list[Entry] = []
         for one in batch:
             entries.append(chain.append(one.event, one.at))
@@ -195,7 +200,9 @@ class Writer:
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
-    _log.error("audit: %d event(s) could not be written: %s", len(batch), type(error).__name__)
+    # What other errors of the database say may hold what was to be written.
+    why = error if getattr(error, "sqlstate", "") == _DETACHED else type(error).__name__
+    _log.error("audit: %d event(s) could not be written: %s", len(batch), why)
     for one in batch:
         _answer(one, _unavailable("could not be written"))
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from mosaic_federation.gate import Admitted
 from mosaic_federation.mutual.witness import Witness
-from mosaic_federation.mutual.words import PAGE, Heads, Place, SharedRows, head_of, shared_row
-from mosaic_hookspecs.errors import ConfigError, Malformed, Unavailable
+from mosaic_federation.mutual.words import (
+    PAGE,
+    Heads,
+    Place,
+    SharedRows,
+    heads_of,
+    in_utc,
+    place_of,
+    shared_row,
+)
+from mosaic_hookspecs.errors import ConfigError, Malformed, TooMany, Unavailable
 from mosaic_hookspecs.protocols import AuditLog, Host
-from mosaic_hookspecs.types import Answer
+from mosaic_hookspecs.types import Answer, Rate
 
 Q = TypeVar("Q", bound=BaseModel)
 
+_PATIENCE = 5.0  # seconds for a page, as for an answer with rows
+# Each is kept for ever; and each page costs as much as some lists.
+_TOLD = Rate("audit-head", limit=20, period=3600)
+_ROWS = Rate("audit-rows", limit=60, period=60)
 _NOT_BY_LINK = {"offer", "enroll"}  # asked before there was a certificate
 
 
@@ -30,7 +43,7 @@ class _Known(BaseModel):
 class _Wanted(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore")
 
-    since: AwareDatetime
+    since: Annotated[AwareDatetime, AfterValidator(in_utc)]
     after: Place | None = None
 
 
@@ -41,18 +54,15 @@ class Mutual:
         self._host = host
 
     async def head(self, query: bytes, admitted: Admitted) -> Answer:
-        """Our latest checkpoint, the one of number ``known``, and the last one of theirs that we were told."""
+        """Our latest checkpoint, or how it goes on from ``known``, and the last one of theirs that we were told."""
         log, asked = self._log(), _read(_Known, query)
-        known = await log.checkpoint(asked.known) if asked.known else None
-        told = Heads(
-            head=await head_of(log, await log.head()),
-            known=await head_of(log, known),
-            yours=await self._witness(admitted).last(),
-        )
+        told = await heads_of(log, await log.head(), asked.known)
+        told = told.model_copy(update={"yours": await self._witness(admitted).last()})
         return Answer(told.model_dump_json().encode(), rows=0)
 
     async def hear(self, body: Callable[[], Awaitable[bytes]], admitted: Admitted) -> Answer:
-        """Keep their latest checkpoint. Raises :class:`Conflict` if it does not follow the one before."""
+        """Keep a checkpoint of theirs. Raises :class:`Conflict` if it does not follow, and :class:`TooMany`."""
+        await self._count(admitted, _TOLD)
         try:
             told = Heads.model_validate_json(await body())
         except ValidationError:
@@ -64,7 +74,19 @@ class Mutual:
     async def rows(self, query: bytes, admitted: Admitted) -> Answer:
         """A page of the rows of their own grant, by time; of each, what they can know anyway."""
         wanted = _read(_Wanted, query)
-        since, skip = _place(wanted.after) if wanted.after else (wanted.since, 0)
+        await self._count(admitted, _ROWS)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                page = await self._page(wanted, admitted)
+        except TimeoutError:
+            raise Unavailable(
+                "the rows of the audit log took longer to find than a peer's question may",
+                remedy="ask for them by a later time",
+            ) from None
+        return Answer(page.model_dump_json().encode(), rows=len(page.rows))
+
+    async def _page(self, wanted: _Wanted, admitted: Admitted) -> SharedRows:
+        since, skip = place_of(wanted.after) if wanted.after else (wanted.since, 0)
         found, at, same = [], since, 0
         async for row in self._log().rows_of(admitted.view.grant_id, since=since):
             same = same + 1 if row.at == at else 1
@@ -77,7 +99,14 @@ class Mutual:
             if len(found) == PAGE:
                 break
         after = f"{at.isoformat()}/{same}" if len(found) == PAGE else None
-        return Answer(SharedRows(rows=found, after=after).model_dump_json().encode(), rows=len(found))
+        return SharedRows(rows=found, after=after)
+
+    async def _count(self, admitted: Admitted, rate: Rate) -> None:
+        decision = await self._host.limiter().take(admitted.view.grant_id.hex, rate)
+        if not decision.allowed:
+            raise TooMany(
+                "too many questions about the audit log", retry_after=decision.retry_after, rate=rate
+            )
 
     def _witness(self, admitted: Admitted) -> Witness:
         return Witness(self._host.database, "taker", admitted.view.grant_id, admitted.peer)
@@ -97,14 +126,3 @@ def _read(model: type[Q], query: bytes) -> Q:
     except ValidationError as error:
         names = ", ".join(str(fault["loc"][0]) for fault in error.errors())
         raise Malformed(f"Wrong query parameters: {names}.") from None
-
-
-def _place(text: str) -> tuple[datetime, int]:
-    at, _, same = text.partition("/")
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise Malformed("Wrong query parameters: after.", remedy="send what the page before said")
-    return moment, int(same)

@@ -13,14 +13,14 @@ from mosaic_federation.asked import NO_ANSWER
 from mosaic_federation.mutual.asking import exchange, rows_of_peer
 from mosaic_federation.mutual.words import SharedRow, shared_row
 from mosaic_federation.peers import Peer
-from mosaic_hookspecs.errors import Conflict, MosaicError, Unavailable
+from mosaic_hookspecs.errors import Conflict, MosaicError, TooMany, Unavailable
 from mosaic_hookspecs.protocols import Host
 
 Kind = Literal["lost", "only-theirs", "only-ours", "differs", "head"]
 
 _EDGE = timedelta(minutes=10)  # one side's row may be of before, and the other's not
 _COMPARED = ("verb", "resource", "query_hash", "outcome", "rows", "bytes_out", "serial", "trace_id")
-# A gateway that is too busy, or cannot write its log, refuses without a row.
+# A gateway that is too busy, or cannot write its log, refuses without a row; of many 429s it keeps some.
 _FAULTS = {Unavailable.code, MosaicError.code}
 
 
@@ -92,7 +92,7 @@ def _of_one_request(asked: list[SharedRow], answered: list[SharedRow]) -> Iterat
     for ours in left:
         if theirs:
             yield _unequal(ours, theirs.pop(_nearest(ours, theirs)))
-        elif ours.outcome not in {NO_ANSWER, *_FAULTS}:
+        elif ours.outcome not in {NO_ANSWER, TooMany.code, *_FAULTS}:
             yield _difference("only-ours", ours, f"we were answered {_told(ours)}; it has no record of that")
     for row in theirs:
         yield _difference("only-theirs", row, f"it answered {_told(row)}; we have no record of asking")
