@@ -95,6 +95,15 @@ class Denied(Forbidden):
     code, title, status, exit_code = "policy", "A policy of this gateway does not allow this", 403, 4
 
 
+class OutOfTime(Forbidden):
+    """A peer's certificate has expired, or is not valid yet, by this gateway's clock.
+
+    To do: compare the clocks of both gateways; a peer whose clock is right renews its certificate by itself.
+    """
+
+    code, title, status, exit_code = "certificate-time", "The certificate is not valid at this time", 403, 4
+
+
 class ReadOnly(MosaicError):
     """The rows of this resource are kept elsewhere, and only read here.
 

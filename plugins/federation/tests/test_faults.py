@@ -65,7 +65,9 @@ async def test_a_clock_that_is_wrong_by_more_than_a_certificate_lasts_shuts_peer
     with monkeypatch.context() as patch:
         patch.setattr("mosaic_federation.reasons.datetime", clock(fast))
         refused = await ask(certificate)
-    assert (refused.status_code, (await refused.get_json())["detail"]) == (403, told)
+    problem = await refused.get_json()
+    assert (refused.status_code, problem["type"]) == (403, "urn:mosaic:problem:certificate-time")
+    assert problem["detail"] == told
     assert (await ask(certificate)).status_code == 200  # and lets them in when it is right again
 
 

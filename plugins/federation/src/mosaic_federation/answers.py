@@ -23,6 +23,7 @@ from mosaic_hookspecs.errors import (
     Malformed,
     MosaicError,
     NotFound,
+    OutOfTime,
     TooLarge,
     TooMany,
     Unavailable,
@@ -158,8 +159,7 @@ async def take_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
     if response.status == _OK:
         return Came(bytes(body))
     refusal = _refusal(response, bytes(body), who)
-    named = _CODE.fullmatch(_text(_object(bytes(body)).get("type")))
-    return Came(b"", refusal, named[1] if named else refusal.code)
+    return Came(b"", refusal, _named(_object(bytes(body))) or refusal.code)
 
 
 def _no_gateway(who: str) -> Unavailable:
@@ -175,9 +175,17 @@ def _refusal(response: aiohttp.ClientResponse, body: bytes, who: str) -> MosaicE
         wait = _wait(response.headers.get("Retry-After", ""))
         return TooMany(f"{who} answers: {detail}", remedy=remedy, retry_after=wait)
     error = _REFUSALS.get(status)
+    if _named(problem) == OutOfTime.code:  # one of two clocks is wrong: it does not withdraw what it shared
+        return Unavailable(f"{who} answers: {detail}", remedy=remedy)
     if error is None:
         return Unavailable(f"{who} cannot answer now: {detail}", remedy=remedy)
     return error(f"{who} answers: {detail}", remedy=remedy, faults=_faults(problem.get("errors")))
+
+
+def _named(problem: dict[str, Any]) -> str:
+    """The code that it gives, or nothing."""
+    found = _CODE.fullmatch(_text(problem.get("type")))
+    return found[1] if found else ""
 
 
 def _faults(places: object) -> list[Fault]:

@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 
 from mosaic_federation.oids import Claims
 from mosaic_federation.standing import Standing
-from mosaic_hookspecs.errors import Forbidden
+from mosaic_hookspecs.errors import Forbidden, OutOfTime
 
 EXPIRED = "the grant has expired"
 REVOKED = "the grant was revoked"
 OVER = "the certificate has expired"
 EARLY = "the certificate is not valid yet: the clocks differ"
+_UNTIMELY = {OVER, EARLY}
 FOREIGN = "the certificate does not belong to the grant"
 _TRIPPED = "the grant is quarantined: its enrollment URL was used a second time"
 # Release 0.1 kept no key, so a copy of its certificates could not be told from them. They last a day.
 _NO_KEY = "the certificate was issued before keys were put on record: enroll anew"
 _ASK = "ask the admin of the gateway you are reading from for a new grant"
+_COMPARE = "compare the clocks of both gateways; once they agree, certificates are renewed in time"
 _ASK_AFTER_TRIP = (
     "its certificate may be in other hands: tell the admin of the gateway you are reading from, who looks into it "
     "and then releases or revokes the grant"
@@ -65,4 +67,6 @@ def is_now(window: tuple[datetime, datetime]) -> bool:
 
 def refused(reason: str) -> Forbidden:
     """The refusal, with what the peer's admin can do."""
+    if reason in _UNTIMELY:
+        return OutOfTime(reason, remedy=_COMPARE)
     return Forbidden(reason, remedy=_ASK_AFTER_TRIP if reason == _TRIPPED else _ASK)
