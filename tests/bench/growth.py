@@ -1,7 +1,7 @@
 """What an answer costs as rows grow from 10^4 to 10^7, and as peers and grants grow from 1 to 10^4.
 
 A peer lists 50 tasks over mTLS, audited and limited, on gateways of 10^4, 10^5, … rows, and beside 100 and 10^4 other
-active grants of as many peers. Then 64 peers in turns, each so seldom that nothing of its grant is at hand, against the
+active grants of as many peers. Then 50 peers in turns, each so seldom that nothing of its grant is at hand, against the
 same pace by one. All gateways run at once, rounds alternate, medians are compared: requests a second, and the
 processor time of an answer, of the gateway and its Postgres together, which says more on a busy machine.
 
@@ -39,7 +39,7 @@ _MOST_ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 _ROWS = [rows for rows in (10**4, 10**5, 10**6, 10**7) if rows <= _MOST_ROWS]
 _FEW = 10**5  # rows beside grants
 _GRANTS = (100, 10**4)
-_IN_TURNS = 64  # peers
+_IN_TURNS = 50  # peers; a gateway lets an address enroll 60 times a minute
 _SELDOM = 1.5  # seconds between two questions of one: a grant is kept for one
 _TURNS, _PACE = f"grants, {_IN_TURNS} peers in turns", f"grants, one peer at the pace of {_IN_TURNS}"
 _PATH = "/federation/v1/tasks?limit=50"
