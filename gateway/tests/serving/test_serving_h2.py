@@ -54,6 +54,11 @@ class Client:
                 self.flush()
         return None
 
+    async def status_of(self, stream: int) -> bytes:
+        """The status that this question is answered with."""
+        answer = await self.until(h2.events.ResponseReceived, stream)
+        return dict(answer.headers)[b":status"]
+
     def close(self) -> None:
         self._writer.close()
 
@@ -62,15 +67,14 @@ async def test_data_for_an_answered_request_leaves_the_connection_usable(served,
     async with served(site.app) as server:
         client = await Client.connect(server.port)
         early = client.ask("/nowhere", method="POST", end=False)
-        answer = await client.until(h2.events.ResponseReceived, early)
-        assert dict(answer.headers)[b":status"] == b"404"
+        assert await client.status_of(early) == b"404"
         for _ in range(20):  # more than the initial window: it must be reopened
             client.h2.send_data(early, bytes(10_000)) if client.h2.local_flow_control_window(
                 early
             ) > 10_000 else None
         client.flush()
         later = client.ask("/")
-        assert dict((await client.until(h2.events.ResponseReceived, later)).headers)[b":status"] == b"200"
+        assert await client.status_of(later) == b"200"
         client.close()
 
 
@@ -193,8 +197,7 @@ async def test_requests_that_wait_for_a_closed_window_keep_nobody_else_from_bein
         for _ in range(40):
             assert await client.until(h2.events.ResponseReceived, client.ask("/"))
         for _ in range(20):
-            answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
-            assert dict(answer.headers)[b":status"] == b"200"
+            assert await other.status_of(other.ask("/")) == b"200"
         client.close()
         other.close()
 
@@ -220,12 +223,9 @@ async def test_requests_that_wait_for_their_client_count_as_memory(served, site)
         async with asyncio.timeout(30):
             while b"503" not in statuses:
                 client.ask("/")
-                answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
-                statuses.add(dict(answer.headers)[b":status"])
+                statuses.add(await other.status_of(other.ask("/")))
         client.close()
         async with asyncio.timeout(30):
-            while True:
-                answer = await other.until(h2.events.ResponseReceived, other.ask("/"))
-                if dict(answer.headers)[b":status"] == b"200":
-                    break
+            while await other.status_of(other.ask("/")) != b"200":
+                pass
         other.close()

@@ -34,6 +34,11 @@ def _place(text: str) -> str:
 
 async def refuse_over(limiter: Limiter, rate: Rate, client: Sequence[Any] | None, detail: str) -> None:
     """Count one event of ``client``. Raises :class:`TooMany` with ``detail``, and :class:`Unavailable`."""
-    decision = await limiter.take(client_of(client), rate)
+    await refuse_key_over(limiter, rate, client_of(client), detail)
+
+
+async def refuse_key_over(limiter: Limiter, rate: Rate, key: str, detail: str) -> None:
+    """Count one event of whatever ``key`` stands for. Raises as :func:`refuse_over` does."""
+    decision = await limiter.take(key, rate)
     if not decision.allowed:
         raise TooMany(detail, retry_after=decision.retry_after, rate=rate)

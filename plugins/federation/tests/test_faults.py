@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta, tzinfo
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from mosaic_hookspecs.types import QueueTarget
 from mosaic_valkey.limiter import ValkeyLimiter
 from mosaic_valkey.settings import Settings as ValkeySettings
+from wrong_clock import wrong_clock
 
 Asker = Callable[..., Callable[..., Awaitable[Any]]]
 
@@ -38,17 +39,6 @@ async def test_a_valkey_that_is_started_anew_counts_from_the_next_request_on(
             assert [(await ask(certificate)).status_code for _ in range(3)] == [200, 200, 429]
 
 
-def clock(fast: timedelta) -> type[datetime]:
-    """The machine's clock is wrong by so much."""
-
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return datetime.now(tz) + fast
-
-    return Wrong
-
-
 @pytest.mark.parametrize(
     ("fast", "told"),
     [
@@ -63,7 +53,7 @@ async def test_a_clock_that_is_wrong_by_more_than_a_certificate_lasts_shuts_peer
     _, certificate = await world.enrolled()
     assert (await ask(certificate)).status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr("mosaic_federation.reasons.datetime", clock(fast))
+        patch.setattr("mosaic_federation.reasons.datetime", wrong_clock(fast))
         refused = await ask(certificate)
     problem = await refused.get_json()
     assert (refused.status_code, problem["type"]) == (403, "urn:mosaic:problem:certificate-time")
@@ -76,5 +66,5 @@ async def test_a_clock_that_is_wrong_by_less_than_a_minute_is_borne(
 ) -> None:
     ask = asker()
     _, certificate = await world.enrolled()
-    monkeypatch.setattr("mosaic_federation.reasons.datetime", clock(timedelta(seconds=-55)))
+    monkeypatch.setattr("mosaic_federation.reasons.datetime", wrong_clock(timedelta(seconds=-55)))
     assert (await ask(certificate)).status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -14,10 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mosaic_federation import refusals, standings
+from mosaic_federation import brief, standings
 from mosaic_federation.keys import new_key, signing_request
 from mosaic_federation.standings import standing_of
 from mosaic_hookspecs.errors import Unavailable
+from wrong_clock import wrong_clock
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -99,7 +100,8 @@ async def test_what_was_read_before_the_news_is_not_kept(world: Any) -> None:
 async def test_unheard_it_lasts_a_second(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standings, "KEPT", 1.0)
     now = 1000.0
-    monkeypatch.setattr(standings, "time", SimpleNamespace(monotonic=lambda: now))
+    for module in (standings, brief):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     _, forgotten = await kept(world)
     now += 0.99
     assert not forgotten()
@@ -160,7 +162,7 @@ async def test_a_certificate_of_no_grant_is_looked_up_once_and_never_so_many_are
     world: Any, asker: Any, looked_up: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kept(world)
-    monkeypatch.setattr(refusals, "_MOST", 2)
+    monkeypatch.setattr(brief, "_MOST", 2)
     issued = [
         await world.host.authority().issue_client(
             signing_request(new_key()),
@@ -181,17 +183,6 @@ async def test_a_certificate_of_no_grant_is_looked_up_once_and_never_so_many_are
     assert len(standings._open[world.pool]._refusals._kept) == 2
 
 
-def ahead(time: timedelta) -> type[datetime]:
-    """A clock."""
-
-    class Ahead(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return datetime.now(tz) + time
-
-    return Ahead
-
-
 async def test_who_was_let_in_costs_the_database_nothing_and_is_let_in_no_longer_than_the_grant_lasts(
     world: Any, asker: Any, looked_up: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +200,7 @@ async def test_who_was_let_in_costs_the_database_nothing_and_is_let_in_no_longer
         (timedelta(0), ""),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr("mosaic_federation.reasons.datetime", ahead(time))
+            patch.setattr("mosaic_federation.reasons.datetime", wrong_clock(time))
             answer = await ask(certificate)
         assert (answer.status_code, (await answer.get_json()).get("detail", "")) == (
             403 if told else 200,
@@ -236,9 +227,9 @@ async def test_never_so_many_that_were_let_in_are_kept(
     world: Any, asker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kept(world)
-    monkeypatch.setattr(standings, "_MOST", 2)
+    monkeypatch.setattr(brief, "_MOST", 2)
     ask = asker()
     for _ in range(3):
         _, certificate = await world.enrolled()
         assert (await ask(certificate)).status_code == 200
-    assert len(standings._open[world.pool]._admitted) <= 2
+    assert len(standings._open[world.pool]._admitted._kept) <= 2

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from mosaic_gateway.compose import Composition
 
 _ALIVE = ("/healthz",)  # answered at any load
-_GARBAGE = (
-    5_000,
-    5,
-    5,
-)  # objects that came and did not go, until the youngest are looked through; then the older ones
+# Objects that came and did not go, until the youngest are looked through; then so many times until the older ones are.
+_GARBAGE = (5_000, 5, 5)
 
 
 def serve_gateway(shell: Shell, workers: int, log_level: str) -> None:

@@ -33,7 +33,8 @@ from mosaic_federation.links import tell_removed
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.renewing import renew
 from mosaic_federation.routes import peer_record
-from mosaic_hookspecs.errors import Conflict, Fault, Forbidden, Invalid, PreconditionFailed, TooMany
+from mosaic_hookspecs.errors import Conflict, Fault, Forbidden, Invalid, PreconditionFailed
+from mosaic_hookspecs.limits import refuse_key_over
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Rate
 
@@ -215,9 +216,7 @@ async def _as_of(grants: Grants, grant_id: UUID, version: int | None, change: Aw
 
 
 async def _refuse_over(host: Host, rate: Rate) -> None:
-    decision = await host.limiter().take(str(g.viewer.id), rate)
-    if not decision.allowed:
-        raise TooMany("too many requests to the admin API", retry_after=decision.retry_after, rate=rate)
+    await refuse_key_over(host.limiter(), rate, str(g.viewer.id), "too many requests to the admin API")
 
 
 def _actor() -> str:

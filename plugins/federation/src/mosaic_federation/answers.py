@@ -158,25 +158,26 @@ async def take_answer(response: aiohttp.ClientResponse, who: str, limit: int) ->
             raise Unavailable(f"{who} sent more than {limit} bytes", remedy=remedy)
     if response.status == _OK:
         return Came(bytes(body))
-    refusal = _refusal(response, bytes(body), who)
-    return Came(b"", refusal, _named(_object(bytes(body))) or refusal.code)
+    problem = _object(bytes(body))
+    named = _named(problem)
+    refusal = _refusal(response, problem, named, who)
+    return Came(b"", refusal, named or refusal.code)
 
 
 def _no_gateway(who: str) -> Unavailable:
     return Unavailable(f"{who} does not answer like a gateway", remedy="ask its admin what is wrong there")
 
 
-def _refusal(response: aiohttp.ClientResponse, body: bytes, who: str) -> MosaicError:
+def _refusal(response: aiohttp.ClientResponse, problem: dict[str, Any], named: str, who: str) -> MosaicError:
     status = response.status
-    problem = _object(body)
     detail = _text(problem.get("detail")) or f"status {status}"
     remedy = _text(problem.get("remedy"))
     if status == TooMany.status:
         wait = _wait(response.headers.get("Retry-After", ""))
         return TooMany(f"{who} answers: {detail}", remedy=remedy, retry_after=wait)
-    error = _REFUSALS.get(status)
-    if _named(problem) == OutOfTime.code:  # one of two clocks is wrong: it does not withdraw what it shared
+    if named == OutOfTime.code:  # one of two clocks is wrong: it does not withdraw what it shared
         return Unavailable(f"{who} answers: {detail}", remedy=remedy)
+    error = _REFUSALS.get(status)
     if error is None:
         return Unavailable(f"{who} cannot answer now: {detail}", remedy=remedy)
     return error(f"{who} answers: {detail}", remedy=remedy, faults=_faults(problem.get("errors")))

@@ -19,12 +19,12 @@ from mosaic_federation.reasons import (
     FOREIGN,
     OVER,
     REVOKED,
+    Refusal,
     is_now,
     reason_against,
     refused,
     window,
 )
-from mosaic_federation.refusals import Refusal
 from mosaic_federation.settings import Settings
 from mosaic_federation.spans import log_span
 from mosaic_federation.standings import standing_of, standings_of

@@ -16,13 +16,12 @@ from mosaic_hookspecs.types import Decision, Rate
 log = logging.getLogger("mosaic.federation")
 
 _PERIOD = 60  # seconds
-_NAMES = ("grant", "peer", "address")
-_ROOM = ", ".join(f'"{name}";r=%d' for name in _NAMES)  # the field RateLimit while there is room everywhere
 _SAID = {
     "grant": "the grant's limit of {} requests a minute is reached",
     "peer": "this gateway's limit of {} requests a minute of one peer is reached",
     "address": "this gateway's limit of {} requests a minute from one address is reached",
 }
+_ROOM = ", ".join(f'"{name}";r=%d' for name in _SAID)  # the field RateLimit while there is room everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,6 @@ class Limits:
         config does not say to count in this process then.
         """
         decisions = await self._decide(list(zip(keys, policy.rates, strict=True)))
-        if all(decision.allowed for decision in decisions):
-            room = _ROOM % tuple([decision.remaining for decision in decisions])
-            return {"RateLimit-Policy": policy.header, "RateLimit": room}
         headers = {"RateLimit-Policy": policy.header, "RateLimit": _standing(decisions)}
         for name, rate, decision in zip(_SAID, policy.rates, decisions, strict=True):
             if not decision.allowed:
@@ -105,6 +101,8 @@ class Limits:
 
 def _standing(decisions: Sequence[Decision]) -> str:
     """The field RateLimit; ``t`` only where there is no room, in seconds."""
+    if all(decision.allowed for decision in decisions):
+        return _ROOM % tuple([decision.remaining for decision in decisions])
     return ", ".join(
         f'"{name}";r={decision.remaining}'
         + ("" if decision.allowed else f";t={max(1, ceil(decision.retry_after))}")

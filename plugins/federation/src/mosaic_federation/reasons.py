@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mosaic_federation.oids import Claims
@@ -23,6 +24,14 @@ _ASK_AFTER_TRIP = (
     "its certificate may be in other hands: tell the admin of the gateway you are reading from, who looks into it "
     "and then releases or revokes the grant"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a certificate is not let in, and of which peer it is, as far as that is known."""
+
+    reason: str
+    peer: str
 
 
 def reason_against(standing: Standing | None, claims: Claims) -> str:

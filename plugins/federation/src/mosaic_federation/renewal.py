@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mosaic_federation.gate import Admitted
 from mosaic_federation.issuing import issue
 from mosaic_hookspecs.certificates import key_of
-from mosaic_hookspecs.errors import Conflict, Forbidden, Malformed, MosaicError, TooMany
+from mosaic_hookspecs.errors import Conflict, Forbidden, Malformed, MosaicError
+from mosaic_hookspecs.limits import refuse_key_over
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.sql import load_queries
 from mosaic_hookspecs.types import Answer, IssuedCertificate, Rate
@@ -68,9 +69,7 @@ class Renewal:
 
     async def _next(self, admitted: Admitted, csr: bytes, key: bytes) -> bytes:
         view = admitted.view
-        decision = await self._host.limiter().take(view.grant_id.hex, _OF_ONE_GRANT)
-        if not decision.allowed:
-            raise TooMany("too many renewals", retry_after=decision.retry_after, rate=_OF_ONE_GRANT)
+        await refuse_key_over(self._host.limiter(), _OF_ONE_GRANT, view.grant_id.hex, "too many renewals")
         ids = {"grant_id": view.grant_id, "subject_id": view.subject_id}
         issued, _ = await issue(self._host, csr, **ids, expires_at=admitted.expires_at)
         stored = False

@@ -14,8 +14,8 @@ from mosaic_federation.grants import PEER_NAME, token_hash
 from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.reading.kept import Question
 from mosaic_federation.reading.reader import Read, Reader
-from mosaic_hookspecs.errors import Fault, Invalid, TooLarge, TooMany
-from mosaic_hookspecs.limits import refuse_over
+from mosaic_hookspecs.errors import Fault, Invalid, TooLarge
+from mosaic_hookspecs.limits import refuse_key_over, refuse_over
 from mosaic_hookspecs.protocols import Host
 from mosaic_hookspecs.types import Rate
 
@@ -68,11 +68,8 @@ def enrollment_routes(host: Host) -> Blueprint:
             host.limiter(), _ENROLLMENTS, client, "too many enrollment requests from your address"
         )
         token = (request.view_args or {}).get("token", "")
-        decision = await host.limiter().take(token_hash(token).hex(), _OF_ONE_URL)
-        if not decision.allowed:
-            raise TooMany(
-                "too many requests for one enrollment URL", retry_after=decision.retry_after, rate=_OF_ONE_URL
-            )
+        key, told = token_hash(token).hex(), "too many requests for one enrollment URL"
+        await refuse_key_over(host.limiter(), _OF_ONE_URL, key, told)
 
     @blueprint.get("/<token>")
     async def offer(token: str) -> Response:

@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from mosaic_federation.brief import Brief
 from mosaic_federation.oids import Claims
-from mosaic_federation.refusals import Refusal, Refusals
+from mosaic_federation.reasons import Refusal
 from mosaic_federation.standing import Standing
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.protocols import Database, Host
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEPT = 1.0  # seconds
-_MOST = 10_000  # grants kept, and certificates; the oldest goes first
 _AGAIN = 0.5  # seconds before listening is tried again
 _CHANNEL = "federation_grants"  # of Postgres; a message is a grant's id, or nothing for all
 
@@ -40,17 +40,18 @@ class Standings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: dict[UUID, tuple[float, Standing]] = {}
-        self._refusals = Refusals()
-        self._admitted: dict[bytes, tuple[float, Admitted]] = {}  # by certificate, DER
+        self._kept: Brief[UUID, Standing] = Brief()
+        self._refusals: Brief[Claims, Refusal] = (
+            Brief()
+        )  # claims hold the key, too: of another nothing is told
+        self._admitted: Brief[bytes, Admitted] = Brief()  # by certificate, DER
         self._hearing = False
         self._news = 0  # how often something was forgotten
         self._listening: asyncio.Task[None] | None = None
 
     def kept(self, grant_id: UUID) -> Standing | None:
         """The grant as it was at most a second ago, if it was read then."""
-        until, standing = self._kept.get(grant_id, (0.0, None))
-        return standing if until > time.monotonic() else None
+        return self._kept.get(grant_id)
 
     async def read(self, grant_id: UUID) -> Standing | None:
         """The grant as it is, None if there is none. Raises :class:`Unavailable`."""
@@ -62,29 +63,22 @@ class Standings:
             return None
         standing = Standing.of(row)
         if hearing and news == self._news:  # else it may be older than the news
-            self._kept.pop(grant_id, None)
-            if len(self._kept) >= _MOST:
-                del self._kept[next(iter(self._kept))]
-            self._kept[grant_id] = (asked + KEPT, standing)
+            self._kept.keep(grant_id, standing, asked + KEPT)
         return standing
 
     def admitted(self, certificate: bytes) -> Admitted | None:
         """Who was let in with this certificate by a grant that is still kept; whether it is in time is not asked."""
-        until, admitted = self._admitted.get(certificate, (0.0, None))
-        return admitted if until > time.monotonic() else None
+        return self._admitted.get(certificate)
 
     def keep_admitted(self, certificate: bytes, standing: Standing, admitted: Admitted) -> None:
         """Keep what follows from ``standing`` for as long as that is kept, if it is."""
-        until, kept = self._kept.get(standing.grant_id, (0.0, None))
+        until, kept = self._kept.entry(standing.grant_id)
         if kept is standing:
-            self._admitted.pop(certificate, None)
-            if len(self._admitted) >= _MOST:
-                del self._admitted[next(iter(self._admitted))]
-            self._admitted[certificate] = (until, admitted)
+            self._admitted.keep(certificate, admitted, until)
 
     def refusal(self, claims: Claims) -> Refusal | None:
         """Why this certificate was refused, at most a second ago."""
-        return self._refusals.of(claims)
+        return self._refusals.get(claims)
 
     @property
     def news(self) -> int | None:
@@ -123,10 +117,10 @@ class Standings:
 
     def _forget(self, grant_id: str) -> None:
         self._news += 1
-        self._refusals.forget()
+        self._refusals.clear()
         self._admitted.clear()
         if grant_id:
-            self._kept.pop(UUID(grant_id), None)
+            self._kept.forget(UUID(grant_id))
         else:
             self._kept.clear()
 

@@ -21,7 +21,8 @@ from mosaic_federation.mutual.words import (
     place_of,
     shared_row,
 )
-from mosaic_hookspecs.errors import ConfigError, Malformed, TooMany, Unavailable
+from mosaic_hookspecs.errors import ConfigError, Malformed, Unavailable
+from mosaic_hookspecs.limits import refuse_key_over
 from mosaic_hookspecs.protocols import AuditLog, Host
 from mosaic_hookspecs.types import Answer, Rate
 
@@ -102,11 +103,8 @@ class Mutual:
         return SharedRows(rows=found, after=after)
 
     async def _count(self, admitted: Admitted, rate: Rate) -> None:
-        decision = await self._host.limiter().take(admitted.view.grant_id.hex, rate)
-        if not decision.allowed:
-            raise TooMany(
-                "too many questions about the audit log", retry_after=decision.retry_after, rate=rate
-            )
+        key, told = admitted.view.grant_id.hex, "too many questions about the audit log"
+        await refuse_key_over(self._host.limiter(), rate, key, told)
 
     def _witness(self, admitted: Admitted) -> Witness:
         return Witness(self._host.database, "taker", admitted.view.grant_id, admitted.peer)
