@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from asked_again import ask_again
 from mosaic_federation.keys import client_context, key_pem, new_key, signing_request
 
 
@@ -127,7 +128,7 @@ def test_a_revoked_grant_is_refused_and_its_connections_end_in_every_worker(work
                 each.sendall(b"GET /federation/v1/whoami HTTP/1.1\r\nHost: work\r\n\r\n")
                 assert each.recv(15) == b"HTTP/1.1 200 \r\n"[:15]
             work.run("federation", "grant", "revoke", mine.grant_id)
-            refused = client.get("/federation/v1/tasks")
+            refused = ask_again(client, "/federation/v1/tasks")
             for each in opened:
                 each.settimeout(30)
                 while each.recv(65536):  # to the end, which nobody but the gateway makes
