@@ -13,7 +13,7 @@ from asyncpg.pgproto.pgproto import UUID as PostgresUUID  # what a row that was 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaic_audit.chain import ADDED, canonical
+from mosaic_audit.chain import ADDED, Chain, canonical
 from mosaic_hookspecs.types import AuditEvent
 
 KEYS = sorted({"stream", "seq", "at", *(field.name for field in fields(AuditEvent))})
@@ -41,3 +41,22 @@ def test_a_row_is_spelled_as_it_always_was(row: dict[str, Any]) -> None:
     assert canonical(row) == plainly(row, KEYS)
     before = [key for key in KEYS if key not in ADDED]
     assert canonical(row, before) == plainly(row, before)
+
+
+TEXTS = st.text() | st.sampled_from(["\ud800", "\0\x7f\u2028", '"\\/', "%s"])
+COUNTS = st.integers(0, 2**63 - 1)
+EVENTS = st.builds(
+    AuditEvent,
+    **dict.fromkeys(["peer", "serial", "verb", "resource", "query_hash", "outcome", "request_id"], TEXTS),
+    **dict.fromkeys(["trace_id", "direction"], TEXTS),
+    **dict.fromkeys(["grant_id", "subject_id"], st.none() | UUIDS),
+    **dict.fromkeys(["rows", "bytes_out", "latency_us"], COUNTS),
+)
+
+
+@given(EVENTS, st.datetimes(timezones=st.just(UTC)))
+def test_what_is_written_is_spelled_as_what_is_read(event: AuditEvent, at: datetime) -> None:
+    chain = Chain.new()
+    entry = chain.append(event, at)
+    said = {field.name: getattr(event, field.name) for field in fields(AuditEvent)}
+    assert entry.payload == plainly({"stream": chain.stream, "seq": 1, "at": at, **said}, KEYS)

@@ -6,30 +6,45 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 from mosaic_hookspecs.types import AuditEvent
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 START = bytes(32)  # what the first row of a stream follows
-_SAID = tuple(field.name for field in fields(AuditEvent))
-_said_by = attrgetter(*_SAID)
-_KEYS = tuple(sorted({"stream", "seq", "at", *_SAID}))
+_KEYS = tuple(sorted({"stream", "seq", "at", *(field.name for field in fields(AuditEvent))}))
 # What release 0.2 added, and what it is where an older row does not say it: such a row is hashed without it.
 ADDED = {"trace_id": "", "direction": "answered"}
 _KEYS_BEFORE = tuple(key for key in _KEYS if key not in ADDED)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_text = json.encoder.encode_basestring
+# What `canonical` says of an event, in a third of the time: the writer is in the way of every answer.
+_ROW = (
+    '{"at":%s,"bytes_out":%d,"direction":%s,"grant_id":%s,"latency_us":%d,"outcome":%s,"peer":%s,"query_hash":%s,'
+    '"request_id":%s,"resource":%s,"rows":%d,"seq":%d,"serial":%s,"stream":%s,"subject_id":%s,"trace_id":%s,"verb":%s}'
+)
+
+
+@lru_cache(maxsize=4096)
+def _id(one: UUID | None) -> str:
+    return "null" if one is None else f'"{one!s}"'
+
+
+def _time(moment: datetime) -> str:
+    return f'"{moment.isoformat(timespec="microseconds")}"'
+
+
 # An encoder of its own for each event would cost more than all else that is done for its row.
 _SPELLED: Mapping[type, Callable[[Any], str]] = {
-    str: json.encoder.encode_basestring,
+    str: _text,
     int: str,
-    UUID: lambda one: f'"{one!s}"',
-    datetime: lambda moment: f'"{moment.isoformat(timespec="microseconds")}"',
-    type(None): lambda _: "null",
+    UUID: _id,
+    datetime: _time,
+    type(None): _id,
 }
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +78,12 @@ class Chain:
         A clock that is set back a little stands still for the stream: its rows are in the order of their times.
         """
         seq, at = self.seq + 1, max(at, self.at)
-        said = zip(_SAID, _said_by(event), strict=True)
-        payload = canonical({"stream": self.stream, "seq": seq, "at": at, **dict(said)})
+        e = event
+        payload = _ROW % (
+            _time(at), e.bytes_out, _text(e.direction), _id(e.grant_id), e.latency_us, _text(e.outcome), _text(e.peer),
+            _text(e.query_hash), _text(e.request_id), _text(e.resource), e.rows, seq, _text(e.serial),
+            _id(self.stream), _id(e.subject_id), _text(e.trace_id), _text(e.verb),
+        )  # fmt: skip
         return Entry(seq, at, payload, self.head, link(self.head, payload))
 
     def after(self, entry: Entry) -> Chain:

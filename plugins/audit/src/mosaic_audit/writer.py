@@ -1,7 +1,7 @@
 """The audit sink: one writer per process, group commit without a timer.
 
-A batch is whatever came in while the batch before was being committed: alone, an event waits for nobody;
-under load, many share one commit.
+A batch is whatever came in while the batch before was being committed, and while the event loop has others to serve:
+alone, an event waits for nobody; under load, many share one commit.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from mosaic_hookspecs.types import AuditDirection, AuditEvent
 
 PATIENCE = 5.0  # seconds, for an event to become durable
 BATCH = 1000  # events at most in one commit
+_TURN = 50e-6  # seconds; a turn of the loop that takes longer had something else to do
+_GATHERING = 20e-3  # seconds at most, for a loop that is never done
 # For as long a stream whose clock was set back stands still; after more, another one goes by the clock.
 _AHEAD = timedelta(minutes=1)
 _DETACHED = "55000"  # Postgres: object_not_in_prerequisite_state
@@ -141,6 +143,7 @@ class Writer:
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                await _while_busy(_GATHERING)
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if live := [one for one in batch if not one.done.done()]:
                     await self._commit(live)
@@ -197,6 +200,18 @@ class Writer:
             _log.error("audit: no checkpoint could be signed: %s", why)
         finally:
             self._signing = None
+
+
+async def _while_busy(seconds: float) -> None:
+    """Wait until the loop has nothing else to do: a commit costs as much as ten rows do, so many are to share it."""
+    turn = time.perf_counter()
+    until = turn + seconds
+    while turn < until:
+        before = turn
+        await asyncio.sleep(0)
+        turn = time.perf_counter()
+        if turn - before < _TURN:
+            return
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
