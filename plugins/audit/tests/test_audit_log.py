@@ -53,6 +53,16 @@ async def test_each_process_writes_a_stream_of_its_own(log: Log, event: AuditEve
     assert [(report.rows, report.broken_at) for report in reports] == [(20, None)] * 3
 
 
+async def test_who_leaves_before_the_commit_is_on_record(
+    pool: Pool, writer: Writer, event: AuditEvent
+) -> None:
+    leaving = asyncio.create_task(writer.record(replace(event, request_id="left")))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await writer.record(event)
+    assert "left" in {row["request_id"] for row in await tail(pool)}
+
+
 async def test_a_bad_event_fails_alone(writer: Writer, log: Log, event: AuditEvent) -> None:
     events = [replace(event, peer="nul\0" if i == 7 else "home", request_id=f"r{i}") for i in range(20)]
     outcomes = await asyncio.gather(*map(writer.record, events), return_exceptions=True)
@@ -146,12 +156,13 @@ async def test_nothing_is_acknowledged_while_the_table_is_gone_and_work_goes_on_
 async def test_a_table_that_blocks_is_given_up_in_bounded_time(
     pool: Pool, writer: Writer, monkeypatch: pytest.MonkeyPatch, log: Log, event: AuditEvent
 ) -> None:
-    monkeypatch.setattr(mosaic_audit.writer, "PATIENCE", 0.3)
-    async with pool.transaction() as other:
-        await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
-        outcomes: list[Any] = await asyncio.gather(
-            *(writer.record(event) for _ in range(5)), return_exceptions=True
-        )
+    with monkeypatch.context() as impatient:
+        impatient.setattr(mosaic_audit.writer, "PATIENCE", 0.3)
+        async with pool.transaction() as other:
+            await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
+            outcomes: list[Any] = await asyncio.gather(
+                *(writer.record(event) for _ in range(5)), return_exceptions=True
+            )
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
     await writer.record(event)
     assert all(report.broken_at is None for report in await log.verify())
@@ -161,10 +172,11 @@ async def test_what_was_given_up_is_not_kept_while_the_table_blocks(
     pool: Pool, writer: Writer, monkeypatch: pytest.MonkeyPatch, event: AuditEvent
 ) -> None:
     """Else a table that is locked for minutes would fill the memory with events that nobody waits for."""
-    monkeypatch.setattr(mosaic_audit.writer, "PATIENCE", 0.2)
-    monkeypatch.setattr(mosaic_audit.writer, "BATCH", 1)
-    async with pool.transaction() as other:
-        await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
-        await asyncio.gather(*(writer.record(event) for _ in range(50)), return_exceptions=True)
-        assert (len(writer._waiting), len(writer._unanswered)) == (0, 0)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(mosaic_audit.writer, "PATIENCE", 0.2)
+        impatient.setattr(mosaic_audit.writer, "BATCH", 1)
+        async with pool.transaction() as other:
+            await other.execute("LOCK TABLE federation_audit_log IN ACCESS EXCLUSIVE MODE")
+            await asyncio.gather(*(writer.record(event) for _ in range(50)), return_exceptions=True)
+            assert (len(writer._waiting), len(writer._unanswered)) == (0, 0)
     await writer.record(event)

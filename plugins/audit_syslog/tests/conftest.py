@@ -62,7 +62,7 @@ class Daemon:
             yield
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
             (self.home / "pid").unlink(missing_ok=True)
 
     def _listens(self) -> bool:
@@ -81,10 +81,10 @@ class Daemon:
             sock.sendto(f"<14>1 - - mark - - - {mark}".encode(), str(self.home / "log"))
         return self.until(mark)
 
-    def until(self, text: str) -> list[str]:
-        """What it has written as soon as this is there."""
-        _until(lambda: any(text in line for line in self.lines()))
-        return self.lines()
+    def until(self, text: str, name: str = "raw") -> list[str]:
+        """What it has written as soon as this is there: it writes one file after the other."""
+        _until(lambda: any(text in line for line in self.lines(name)))
+        return self.lines(name)
 
 
 def _until(condition: object) -> None:

@@ -41,8 +41,8 @@ async def test_rsyslogd_reads_what_comes_over_tcp(daemon: Any) -> None:
     over_tcp = sink(daemon.tcp)
     await asyncio.gather(*(over_tcp.record(audit_event(GRANT, number)) for number in range(300)))  # type: ignore[arg-type]
     await over_tcp.record(audit_event(GRANT, 300, outcome="revoked"))  # type: ignore[arg-type]
-    daemon.until('request_id="r300"')
-    parsed = [line.split("|", 3) for line in daemon.lines("parsed") if "trace_id" in line]
+    written = daemon.until('request_id="r300"', "parsed")
+    parsed = [line.split("|", 3) for line in written if "trace_id" in line]
     assert len(parsed) == 301
     assert {tuple(line[:3]) for line in parsed} == {("mosaic", "list", "110"), ("mosaic", "list", "108")}
     assert 'peer="home" resource="tasks"]' in parsed[0][3]

@@ -30,7 +30,7 @@ _ROW = (
 
 @lru_cache(maxsize=4096)
 def _id(one: UUID | None) -> str:
-    return "null" if one is None else f'"{one!s}"'
+    return "null" if one is None else _text(str(one))
 
 
 def _time(moment: datetime) -> str:

@@ -51,6 +51,11 @@ class _Waiting:
     until: float  # by the clock of the loop
     done: asyncio.Future[None]
 
+    @property
+    def is_wanted(self) -> bool:
+        """Still, even if who asked is gone: what they did before may be done."""
+        return not self.done.done() or self.done.cancelled()
+
 
 class Writer:
     """Implements :class:`mosaic_hookspecs.protocols.AuditSink` and :class:`mosaic_hookspecs.protocols.AuditLog`.
@@ -131,7 +136,7 @@ class Writer:
         while self._unanswered and self._unanswered[0].until <= loop.time():
             _answer(self._unanswered.popleft(), _unavailable(f"took longer than {PATIENCE:.0f} s"))
             self._forget_answered()
-        self._waiting = [one for one in self._waiting if not one.done.done()]
+        self._waiting = [one for one in self._waiting if one.is_wanted and one.until > loop.time()]
         self._sweep = None
         if self._unanswered:
             self._sweep = loop.call_at(self._unanswered[0].until, self._give_up_late_ones)
@@ -145,8 +150,8 @@ class Writer:
             while self._waiting:
                 await _while_busy(_GATHERING)
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-                if live := [one for one in batch if not one.done.done()]:
-                    await self._commit(live)
+                if wanted := [one for one in batch if one.is_wanted]:
+                    await self._commit(wanted)
                 self._forget_answered()
         finally:
             self._task = None
