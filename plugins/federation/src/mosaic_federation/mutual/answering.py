@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
@@ -25,6 +26,8 @@ from mosaic_hookspecs.errors import ConfigError, Malformed, Unavailable
 from mosaic_hookspecs.limits import refuse_key_over
 from mosaic_hookspecs.protocols import AuditLog, Host
 from mosaic_hookspecs.types import Answer, Rate
+
+log = logging.getLogger("mosaic.federation")
 
 Q = TypeVar("Q", bound=BaseModel)
 
@@ -62,14 +65,24 @@ class Mutual:
         return Answer(told.model_dump_json().encode(), rows=0)
 
     async def hear(self, body: Callable[[], Awaitable[bytes]], admitted: Admitted) -> Answer:
-        """Keep a checkpoint of theirs. Raises :class:`Conflict` if it does not follow, and :class:`TooMany`."""
+        """Keep a checkpoint of theirs. Raises :class:`Conflict` if it does not follow, and :class:`TooMany`.
+
+        Of two of their exchanges at once, the slower one goes on from what was the last when it asked: that is neither
+        kept nor held against them, for nothing counts but what goes on from the last.
+        """
         await self._count(admitted, _TOLD)
         try:
             told = Heads.model_validate_json(await body())
         except ValidationError:
             raise Malformed("this is no checkpoint", remedy="use a gateway of this release") from None
         witness = self._witness(admitted)
-        await witness.hear(told, await witness.last())
+        last = await witness.last()
+        if told.asked is None or told.asked >= (last or 0):
+            await witness.hear(told, last)
+        else:  # said, since who always says so has us keep nothing more
+            log.info(
+                "%s goes on from checkpoint %s, and %s is known: not kept", admitted.peer, told.asked, last
+            )
         return Answer(b"{}", rows=0)
 
     async def rows(self, query: bytes, admitted: Admitted) -> Answer:

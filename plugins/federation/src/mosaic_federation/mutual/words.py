@@ -88,13 +88,15 @@ class Heads(_Said):
     """A checkpoint of the one who tells; the one it had told last; and the last that it was told itself.
 
     ``between``: the payloads of all between the two, each of which names the hash of the one before it. If there are
-    more than may be told at once, ``head`` is not the latest yet.
+    more than may be told at once, ``head`` is not the latest yet. ``asked``: the number of the one that it was to go
+    on from, 0 from none; a release that knows no ``asked`` leaves it out.
     """
 
     head: Head | None = None
     known: Head | None = None
     between: Annotated[tuple[_Payload, ...], Field(max_length=LINKS)] = ()
     yours: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    asked: _Count | None = None
 
 
 class SharedRow(_Said):
@@ -134,6 +136,7 @@ async def heads_of(log: AuditLog, latest: AuditCheckpoint | None, known: int | N
         head=await _head_of(log, latest),
         known=await _head_of(log, before),
         between=tuple(each.payload for each in between),
+        asked=known or 0,
     )
 
 
