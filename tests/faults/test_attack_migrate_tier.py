@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from held_moves import hold, let_go, until_held
+
 if TYPE_CHECKING:
-    import asyncpg
     from conftest import Home, Postgres
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,12 +48,6 @@ def name(url: str) -> str:
     return url.rsplit("/", 1)[1]
 
 
-async def begun(conn: asyncpg.Connection, tool: subprocess.Popen[str]) -> None:
-    while not await conn.fetchval("SELECT to_regclass('mosaic_transfer.job') IS NOT NULL"):
-        assert tool.poll() is None, tool.communicate()
-        await asyncio.sleep(0.002)
-
-
 async def planted(server: Postgres, url: str) -> bool:
     async with server.administration(name(url)) as conn:
         return bool(await conn.fetchval("SELECT is_called FROM witness.number"))
@@ -62,14 +56,13 @@ async def planted(server: Postgres, url: str) -> bool:
 async def test_a_record_of_somebody_else_is_not_gone_on_with(
     small: Home, debian: Postgres, shared: str
 ) -> None:
-    tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", shared, "--yes")
     async with debian.administration(name(shared)) as conn:
-        await begun(conn, tool)
-        while not await conn.fetchval("SELECT count(*) FROM mosaic_transfer.chunks WHERE rows > 0"):
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.002)
+        await hold(conn, "copying", parts=1)
+        tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", shared, "--yes")
+        await until_held(conn, tool)
         tool.kill()
         tool.communicate()
+        await let_go(conn)
         await conn.execute("ALTER SCHEMA mosaic_transfer OWNER TO tenant")
         for row in await conn.fetch(_OWNERS):
             await conn.execute(row[0])
@@ -87,15 +80,17 @@ async def test_a_record_of_somebody_else_is_not_gone_on_with(
 async def test_a_schema_made_during_the_copy_is_not_looked_into(
     small: Home, debian: Postgres, shared: str
 ) -> None:
-    tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", shared, "--yes")
     async with debian.administration(name(shared)) as conn:
-        await begun(conn, tool)
+        await hold(conn, "indexing")
+        tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", shared, "--yes")
+        await until_held(conn, tool)
         await conn.execute(
             "SET ROLE tenant; CREATE SCHEMA mosaic; GRANT USAGE ON SCHEMA mosaic TO gateway;"
             + _FUNCTION.format(name="mosaic.plant()", result="int", value="1")
             + ";CREATE VIEW mosaic.migrations AS SELECT 'core' AS component, mosaic.plant() AS version,"
             "'pre' AS phase, '' AS sha256, 'x' AS name; GRANT SELECT ON mosaic.migrations TO gateway"
         )
+        await let_go(conn)
     out, err = await asyncio.to_thread(tool.communicate)
     assert not await planted(debian, shared), out + err
     assert (tool.returncode, "belongs to another role" in err) == (3, True), out + err
@@ -131,11 +126,13 @@ async def test_a_gateway_that_begins_to_use_the_source_meanwhile_would_lose_its_
     small: Home, debian: Postgres
 ) -> None:
     url = await debian.new_database()
-    tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
     async with debian.administration(name(url)) as conn:
-        await begun(conn, tool)
-    async with small.database():
-        out, err = await asyncio.to_thread(tool.communicate)
+        await hold(conn, "indexing")
+        tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
+        await until_held(conn, tool)
+        async with small.database():
+            await let_go(conn)
+            out, err = await asyncio.to_thread(tool.communicate)
     assert (tool.returncode, "is using the source database" in err) == (4, True), out + err
     assert small.move(url)["resumed"]
     assert await debian.content(url) == await small.content()

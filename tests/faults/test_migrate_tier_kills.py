@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from held_moves import STAGES, hold, let_go, until_held
 from mosaic_tier_local.server import postmaster
 
 if TYPE_CHECKING:
@@ -144,41 +145,6 @@ async def test_killed_again_and_again_it_still_goes_on(
     assert await victim.content(url) == reference.rows == await small.content()
 
 
-#: Where the target makes the tool wait: the tag of a command, and a condition beside.
-STAGES = {
-    "preparing": ("CREATE TABLE", "to_regclass('mosaic_incoming.users') IS NOT NULL"),
-    "copying": ("CREATE TABLE", "to_regclass('mosaic_transfer.chunks') IS NOT NULL"),
-    "indexing": ("CREATE INDEX", "EXISTS (SELECT FROM mosaic_transfer.job WHERE structure IS NOT NULL)"),
-    "constraining": ("ALTER TABLE", "EXISTS (SELECT FROM mosaic_transfer.job WHERE structure IS NOT NULL)"),
-    "cutting over": ("ALTER SCHEMA", "true"),
-}
-_WAIT = """
-CREATE FUNCTION public.wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(4242);
-    RETURN NULL;
-END
-$$;
-CREATE FUNCTION public.at_stage() RETURNS event_trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF {condition} THEN
-        {action};
-    END IF;
-END
-$$;
-CREATE EVENT TRIGGER at_stage ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.at_stage();
-"""
-_STOP = "PERFORM pg_advisory_xact_lock_shared(4242)"
-#: Rows are no command that an event trigger sees: noting the first part of them waits.
-_STOP_AT_ROWS = """
-        IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'wait_here') THEN
-            CREATE TRIGGER wait_here AFTER UPDATE ON mosaic_transfer.chunks
-            FOR EACH STATEMENT EXECUTE FUNCTION public.wait_here();
-        END IF
-"""
-WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4242 AND NOT granted)"
-
-
 @pytest.mark.parametrize("killed", ["tool", "source", "target"])
 @pytest.mark.parametrize("stage", STAGES)
 async def test_killed_at_each_stage(
@@ -186,15 +152,10 @@ async def test_killed_at_each_stage(
 ) -> None:
     url = await victim.new_database()
     database = url.rsplit("/", 1)[1]
-    tag, condition = STAGES[stage]
-    action = _STOP_AT_ROWS if stage == "copying" else _STOP
     async with victim.administration(database) as conn:
-        await conn.execute(_WAIT.format(tag=tag, condition=condition, action=action))
-        await conn.execute("SELECT pg_advisory_lock(4242)")
+        await hold(conn, stage)
         tool = start(small, url)
-        while not await conn.fetchval(WAITING):
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.01)
+        await until_held(conn, tool)
         if killed == "tool":
             tool.kill()
         elif killed == "source":
@@ -209,22 +170,19 @@ async def test_killed_at_each_stage(
         victim.start()
         await victim.until_ready()
     async with victim.administration(database) as conn:
-        await conn.execute("DROP EVENT TRIGGER at_stage")
-        if await conn.fetchval("SELECT to_regclass('mosaic_transfer.chunks') IS NOT NULL"):
-            await conn.execute("DROP TRIGGER IF EXISTS wait_here ON mosaic_transfer.chunks")
+        await let_go(conn)
     await check(small, victim, url, reference)
 
 
 async def test_what_an_interrupted_run_copied_is_not_copied_again(small: Home, victim: Postgres) -> None:
     url = await victim.new_database()
-    tool = start(small, url)
     async with victim.administration(url.rsplit("/", 1)[1]) as conn:
-        done = "SELECT count(*) FROM mosaic_transfer.chunks WHERE rows > 0"
-        while not await conn.fetchval(TRANSFER) or await conn.fetchval(done) < 3:
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.002)
+        await hold(conn, "copying", parts=3)
+        tool = start(small, url)
+        await until_held(conn, tool)
         tool.kill()
         tool.communicate()
+        await let_go(conn)
     report = small.move(url)
     assert report["resumed"]
     assert report["rows_copied"] < report["rows"]
@@ -233,15 +191,13 @@ async def test_what_an_interrupted_run_copied_is_not_copied_again(small: Home, v
 
 async def test_a_source_that_changed_since_is_copied_anew(changing: Home, victim: Postgres) -> None:
     url = await victim.new_database()
-    tool = start(changing, url)
     async with victim.administration(url.rsplit("/", 1)[1]) as conn:
-        while not await conn.fetchval(TRANSFER) or not await conn.fetchval(
-            "SELECT count(*) FROM mosaic_transfer.chunks WHERE relation = 'samples' AND rows > 0"
-        ):
-            assert tool.poll() is None, tool.communicate()
-            await asyncio.sleep(0.002)
+        await hold(conn, "cutting over")  # all rows are there
+        tool = start(changing, url)
+        await until_held(conn, tool)
         tool.kill()
         tool.communicate()
+        await let_go(conn)
     async with changing.database() as conn:
         await conn.execute(
             "UPDATE samples SET note = 'changed' WHERE id = 107; DELETE FROM samples WHERE id = 114"

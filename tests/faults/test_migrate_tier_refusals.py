@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from held_moves import hold, let_go, until_held
+
 if TYPE_CHECKING:
     from conftest import Home, Postgres
 
@@ -44,11 +46,13 @@ async def under_way(conn: Any, tool: subprocess.Popen[str]) -> None:
 
 async def test_rows_written_to_the_target_during_the_copy_are_kept(small: Home, debian: Postgres) -> None:
     url = await debian.new_database()
-    tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
     async with debian.administration(name(url)) as conn:
-        await under_way(conn, tool)
+        await hold(conn, "indexing")
+        tool = small.popen("storage", "migrate-tier", "--to", "standalone", "--target", url, "--yes")
+        await until_held(conn, tool)
         await conn.execute("CREATE SCHEMA mosaic AUTHORIZATION gateway; SET ROLE gateway")
         await conn.execute("CREATE TABLE mosaic.theirs AS SELECT 'kept' AS word")
+        await let_go(conn)
     out, err = await asyncio.to_thread(tool.communicate)
     assert (tool.returncode, "in theirs" in err) == (4, True), out + err
     async with debian.database(url) as conn:

@@ -29,7 +29,8 @@ async def unchanged(
         async with reader(route, snapshot) as source:
             while waiting and same:
                 part = waiting.pop()
-                same = same and await _digest(source, tables[part.table], part) == part.digest
+                if await _digest(source, tables[part.table], part) != part.digest:
+                    same = False  # and never true again, whatever the other worker is at
                 progress("checking what an earlier run copied", total - len(waiting), total)
 
     await together(*(work() for _ in range(WORKERS)))
