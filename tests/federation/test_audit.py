@@ -40,7 +40,7 @@ class Asking:
             await asyncio.sleep(0.001)
         self.work.kill()
         await asyncio.gather(*clients)
-        self.work.process.wait(20)
+        self.work.process.wait(60)
 
     async def _client(self) -> None:
         try:

@@ -262,7 +262,7 @@ async def test_no_user_is_given_an_answer_without_a_row_when_the_gateway_is_kill
         await asyncio.sleep(0.001)
     home.kill()
     await asyncio.gather(*clients)
-    home.process.wait(20)
+    home.process.wait(60)
     home.start()
     async with home.database() as database:
         rows = await database.fetch(

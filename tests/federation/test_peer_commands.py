@@ -100,7 +100,7 @@ def test_a_scope_that_has_changed_is_told(home: Any, work: Any, peer: Any) -> No
 def test_a_spent_url_posted_again_trips_the_wire_and_both_admins_are_told(
     home: Any, work: Any, peer: Any
 ) -> None:
-    assert httpx.get(peer["url"].partition("#")[0]).status_code == 410
+    assert httpx.get(peer["url"].partition("#")[0], timeout=60).status_code == 410
     assert checks(home, "fresh", code=0)["whoami"]["status"] == "green"  # a look trips nothing
     answer = replay(peer["url"])
     assert (answer.status_code, "used already" in answer.json()["detail"]) == (410, True)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from asked_again import ask_until
+
 
 @pytest.fixture(scope="module")
 def shelf(gateways: Any) -> Iterator[dict[str, Any]]:
@@ -110,6 +112,8 @@ def test_while_work_is_away_its_rows_are_shown_as_old_and_ours_as_ever(
 
 async def test_where_work_refuses_nothing_of_before_is_shown(home: Any, work: Any, shelf: Any) -> None:
     work.run("federation", "grant", "revoke", shelf["grant"], "--reason", "test")
+    with home.http() as client:
+        ask_until(client, "/v1/peers/shelf/tasks", 403)
     refused = listed(home)
     assert statuses(refused) == {"local": "ok", "peer:shelf": "refused"}
     assert {row["source"] for row in refused["items"]} == {"local"}

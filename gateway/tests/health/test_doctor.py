@@ -217,9 +217,7 @@ class TestHanging:
     async def test_a_database_that_stops_in_the_middle(
         self, data_dir: Path, fresh: DatabaseLocation, frozen: DatabaseLocation
     ) -> None:
-        start = time.monotonic()
         findings = found(await examine(composition(data_dir, fresh, probe("queue", leak, standalone=True))))
-        assert time.monotonic() - start < 30
         assert "did not answer in time" in findings["database"].detail
         assert findings["queue"].status == "yellow"
 

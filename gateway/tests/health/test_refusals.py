@@ -269,11 +269,10 @@ class TestServer:
     async def test_a_server_that_hangs(
         self, frozen: DatabaseLocation, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Connecting gives up by itself, and says so: a probe that is given up did not answer `within` its seconds."""
         monkeypatch.setattr(database, "CONNECT_TIMEOUT", 0.3)
-        start = time.monotonic()
         with pytest.raises(Unavailable, match="did not answer in time"):
             await detect(TIER, frozen, [], vector=True)
-        assert time.monotonic() - start < 30
 
 
 class TestVector:

@@ -54,8 +54,8 @@ async def entered(*lives: Life) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(lifespans, "START", 0.05)
-    monkeypatch.setattr(lifespans, "END", 0.05)
+    monkeypatch.setattr(lifespans, "START", 0.5)
+    monkeypatch.setattr(lifespans, "END", 0.5)
     stubborn.clear()
     yield
     stubborn["give up"] = True
@@ -66,8 +66,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         ("raise", ConfigError, "plugin 'p1': its lifespan raised RuntimeError: boom"),
         ("refuse", Unavailable, "plugin 'p1': its lifespan: nothing answers"),
-        ("hang", Unavailable, "plugin 'p1': its lifespan did not start within 0.05 s"),
-        ("hang for ever", Unavailable, "plugin 'p1': its lifespan did not start within 0.05 s"),
+        ("hang", Unavailable, "plugin 'p1': its lifespan did not start within 0.5 s"),
+        ("hang for ever", Unavailable, "plugin 'p1': its lifespan did not start within 0.5 s"),
     ],
 )
 @pytest.mark.usefixtures("impatient")
@@ -88,8 +88,8 @@ async def test_a_lifespan_that_does_not_start_refuses_the_boot_and_leaves_what_w
     ("end", "why"),
     [
         ("raise", "plugin 'p1': its lifespan failed as it ended"),
-        ("hang", "plugin 'p1': its lifespan did not end within 0.05 s"),
-        ("hang for ever", "plugin 'p1': its lifespan did not end within 0.05 s"),
+        ("hang", "plugin 'p1': its lifespan did not end within 0.5 s"),
+        ("hang for ever", "plugin 'p1': its lifespan did not end within 0.5 s"),
     ],
 )
 @pytest.mark.usefixtures("impatient")

@@ -20,7 +20,7 @@ def gateway(gateway_with: GatewayWith) -> LiveGateway:
 def test_it_serves_over_http_as_its_user(gateway: LiveGateway) -> None:
     assert gateway.client.post("/v1/tasks", json={"title": "Water the plants"}).status_code == 201
     assert gateway.client.get("/v1/me").json()["username"] == "lead"
-    assert httpx.get(f"{gateway.url}/v1/tasks").status_code == 401
+    assert httpx.get(f"{gateway.url}/v1/tasks", timeout=60).status_code == 401
 
 
 def test_another_user_sees_none_of_it(gateway: LiveGateway) -> None:
@@ -39,7 +39,7 @@ async def test_it_may_be_used_where_a_loop_runs(gateway: LiveGateway) -> None:
     assert gateway.mosaic("user", "list")
     assert gateway.findings()["database"].status == "green"
     headers = {"Authorization": f"Bearer {gateway.token}"}
-    async with httpx.AsyncClient(base_url=gateway.url, headers=headers) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=60) as client:
         assert (await client.get("/v1/me")).status_code == 200
 
 
@@ -58,7 +58,7 @@ def test_exactly_its_plugins_are_loaded(gateway: LiveGateway) -> None:
 def test_a_second_one_has_its_own_rows_and_keys(gateway: LiveGateway, gateway_with: GatewayWith) -> None:
     other = gateway_with("workspace", name="other")
     assert other.client.get("/v1/tasks").json()["items"] == []
-    assert httpx.get(f"{other.url}/v1/me", headers=gateway.client.headers).status_code == 401
+    assert httpx.get(f"{other.url}/v1/me", headers=gateway.client.headers, timeout=60).status_code == 401
 
 
 def test_a_config_that_cannot_be_used_is_told_as_by_the_gateway() -> None:
@@ -74,7 +74,7 @@ def test_it_is_gone_when_left() -> None:
         directory = gateway.config.parent.parent
         assert gateway.client.get("/healthz").status_code == 200
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{gateway.url}/healthz")
+        httpx.get(f"{gateway.url}/healthz", timeout=60)
     assert not directory.exists()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ async def test_a_wrong_token_is_refused_and_so_is_a_page_of_another_origin(pair:
     with pytest.raises((MCPError, ExceptionGroup)):
         async with agent(pair.home, "mos_wrong"):
             pass
-    post = httpx2.post
+    post = partial(httpx2.post, timeout=60)
     assert post(f"{pair.home.url}/mcp").status_code == 401
     headers = {"Authorization": f"Bearer {pair.home.token}"}
     assert post(f"{pair.home.url}/mcp", headers=headers | {"Origin": "http://evil.test"}).status_code == 403
@@ -157,7 +158,8 @@ async def test_what_is_wrong_is_said(pair: Any, tool: str, arguments: dict[str, 
 
 
 async def test_a_large_answer_is_refused_with_what_to_do(pair: Any, client_token: str) -> None:
-    with httpx2.Client(base_url=pair.home.url, headers={"Authorization": f"Bearer {client_token}"}) as http:
+    headers = {"Authorization": f"Bearer {client_token}"}
+    with httpx2.Client(base_url=pair.home.url, headers=headers, timeout=60) as http:
         http.post("/v1/notes", json={"title": "long", "body": "x" * 30_000}).raise_for_status()
     async with agent(pair.home, client_token) as client:
         assert "ask for fewer rows" in await refused(client, "list_rows", resource="notes")

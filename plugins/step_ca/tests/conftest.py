@@ -65,7 +65,7 @@ def post() -> Post:
         if "client" in options:
             context.load_cert_chain(*options["client"])
         async with httpx.AsyncClient(verify=context, trust_env=False) as client:
-            response = await client.post(server.url + path, json=body, timeout=20)
+            response = await client.post(server.url + path, json=body, timeout=60)
         return response.status_code, response.json()
 
     return ask

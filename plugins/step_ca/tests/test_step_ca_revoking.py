@@ -128,7 +128,7 @@ async def test_it_hands_out_no_private_key(step_ca: StepCAServer) -> None:
     import httpx
 
     context = ssl.create_default_context(cadata=step_ca.authority.root.decode())
-    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=context, trust_env=False, timeout=60) as client:
         listed = await client.get(f"{step_ca.url}/1.0/provisioners")
         for each in listed.json()["provisioners"]:
             assert "encryptedKey" not in each

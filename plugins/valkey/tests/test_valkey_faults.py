@@ -142,8 +142,9 @@ class TestProbe:
             assert (await found(host_at(url, ca_file=certificate))).status == "green"
             unsecured = await found(host_at(f"redis://127.0.0.1:{secure.port}/0"))
             assert "rediss://" in unsecured.remedy
-            monkeypatch.setattr("mosaic_valkey.wire.PATIENCE", 0.5)
-            unasked = await found(host_at(f"rediss://127.0.0.1:{plain.port}/0"))
+            with monkeypatch.context() as impatient:
+                impatient.setattr("mosaic_valkey.wire.PATIENCE", 0.5)
+                unasked = await found(host_at(f"rediss://127.0.0.1:{plain.port}/0"))
             assert "does not speak TLS" in unasked.detail
             async with opened(BullMQQueue, host_at(url, ca_file=certificate)) as queue:
                 assert await queue.failed() == []
@@ -229,6 +230,7 @@ class TestOutage:
                 await stack.enter_async_context(working.work([job]))
                 await queue.enqueue(job, {"n": 1})
                 await until(lambda: len(seen) == 1)
+                await until(lambda: nothing_active(queue))  # the server knows that it is done
             await asyncio.sleep(0.5)
             with server.running():
                 await queue.enqueue(job, {"n": 2})

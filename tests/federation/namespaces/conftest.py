@@ -134,7 +134,7 @@ def new_site() -> Iterator[Callable[[str], Site]]:
         for site in made:
             for process in site.processes:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
             ip("netns", "delete", site.namespace)
         ip("netns", "delete", switch)
 
