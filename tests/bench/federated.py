@@ -276,6 +276,7 @@ def _children(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if b"python" in Path(f"/proc/{child}/cmdline").read_bytes().partition(b"\0")[0]:
+            command = Path(os.fsdecode(Path(f"/proc/{child}/cmdline").read_bytes().partition(b"\0")[0]))
+            if command.name.startswith("python"):  # the database's path may hold the word, too
                 found.append(int(child))
     return found

@@ -16,7 +16,7 @@ from mosaic_hookspecs.types import TLS, Listener
 async def test_a_slow_answer_is_finished(served, site, http1) -> None:
     async with (
         served(site.app, drain=60) as server,
-        httpx.AsyncClient(http1=http1, http2=not http1) as client,
+        httpx.AsyncClient(http1=http1, http2=not http1, timeout=60) as client,
     ):
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{server.port}/slow/700"))
         await site.slow.wait()
@@ -45,7 +45,7 @@ async def test_idle_and_silent_connections_end_at_once(served, site) -> None:
 async def test_an_answer_beyond_the_bound_is_dropped(served, site, http1) -> None:
     async with (
         served(site.app, drain=0.5) as server,
-        httpx.AsyncClient(http1=http1, http2=not http1) as client,
+        httpx.AsyncClient(http1=http1, http2=not http1, timeout=60) as client,
     ):
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{server.port}/slow/60000"))
         await site.slow.wait()

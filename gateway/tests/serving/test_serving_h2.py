@@ -148,7 +148,7 @@ async def test_a_stream_that_takes_nothing_is_reset_while_the_others_go_on(
 ) -> None:
     """Else one answer here and one there could be held for as long as the client asks for something else."""
     monkeypatch.setattr(load, "_PACE", 1_000_000_000)
-    async with served(site.app, read_timeout=0.4) as server:
+    async with served(site.app, read_timeout=1.0) as server:
         client = await Client.connect(server.port, window=0)
         held = client.ask("/big")
         async with asyncio.timeout(30):

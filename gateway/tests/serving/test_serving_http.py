@@ -20,6 +20,17 @@ async def _connect(port: int, sent: bytes = b"") -> tuple[asyncio.StreamReader, 
     return reader, writer
 
 
+async def _first_line(port: int) -> bytes:
+    """Of the answer on a connection of its own; nothing if that is ended without one."""
+    reader, writer = await _connect(port, GET % b"/")
+    try:
+        return await reader.readline()
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
 async def _end_of(reader: asyncio.StreamReader, *, within: float = 30.0) -> bytes:
     """All that still comes, until the server ends the connection."""
     received = b""
@@ -172,7 +183,7 @@ async def test_a_slow_body_is_read_as_long_as_it_moves(served, site) -> None:
 
 @pytest.mark.parametrize("http1", [True, False])
 async def test_an_answer_may_take_longer_than_the_limits_for_clients(served, site, http1) -> None:
-    client = httpx.AsyncClient(http1=http1, http2=not http1)
+    client = httpx.AsyncClient(http1=http1, http2=not http1, timeout=60)
     async with served(site.app, read_timeout=0.3, keep_alive=0.3) as server, client:
         answer = await client.get(f"http://127.0.0.1:{server.port}/slow/1500")
     assert answer.text == "done"
@@ -218,9 +229,10 @@ async def test_a_client_that_leaves_ends_its_request(served, site) -> None:
 
 
 async def test_an_application_that_ignores_the_end_of_its_client_is_cancelled(served) -> None:
-    cancelled = asyncio.Event()
+    asked, cancelled = asyncio.Event(), asyncio.Event()
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        asked.set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -229,7 +241,7 @@ async def test_an_application_that_ignores_the_end_of_its_client_is_cancelled(se
 
     async with served(app, read_timeout=0.4) as server:
         _, writer = await _connect(server.port, GET % b"/")
-        await asyncio.sleep(0.1)
+        await asked.wait()
         writer.close()
         await asyncio.wait_for(cancelled.wait(), 30)
 
@@ -243,10 +255,10 @@ async def test_connections_over_the_cap_are_closed_and_room_is_reused(served, si
         assert await _end_of(reader) == b""
         writer.close()
         held[0][1].close()
-        await asyncio.sleep(0.2)
-        reader, writer = await _connect(server.port, GET % b"/")
-        assert b"200" in await reader.readuntil(b"\r\n")
-        for _, open_writer in [*held, (reader, writer)]:
+        async with asyncio.timeout(30):  # there is room when the server has seen the end of it
+            while b"200" not in await _first_line(server.port):
+                pass
+        for _, open_writer in held:
             open_writer.close()
 
 

@@ -71,8 +71,8 @@ async def test_a_killed_worker_is_replaced(parent: Parent) -> None:
 async def test_a_stop_finishes_the_answer_and_ends_every_process(parent: Parent, tmp_path: Path) -> None:
     process, port = parent
     pids = await _workers(port)
-    async with httpx.AsyncClient() as client:
-        asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow{tmp_path}/asked", timeout=60))
+    async with httpx.AsyncClient(timeout=60) as client:
+        asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/slow{tmp_path}/asked"))
         while not (tmp_path / "asked").exists():  # noqa: ASYNC110  # made by another process
             await asyncio.sleep(0.02)
         process.terminate()
@@ -80,8 +80,9 @@ async def test_a_stop_finishes_the_answer_and_ends_every_process(parent: Parent,
             while not asking.done():
                 with suppress(httpx.ReadError, httpx.RemoteProtocolError):  # taken by who then stopped
                     await client.get(f"http://127.0.0.1:{port}/")
+        (tmp_path / "asked").unlink()
         assert (await asking).status_code == 200
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
     assert not any(map(_alive, pids))
 
 

@@ -136,7 +136,10 @@ async def test_a_port_where_nothing_listens() -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("SSLV3_ALERT_CERTIFICATE_EXPIRED", "our certificate has expired"),
+        (
+            "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+            "our certificate, or its authority's revocation list, has expired",
+        ),
         ("SSLV3_ALERT_CERTIFICATE_REVOKED", "our certificate is revoked"),
         ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "not for this purpose"),
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "shown no certificate"),

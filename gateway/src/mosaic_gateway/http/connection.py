@@ -35,19 +35,20 @@ class HTTPConnection(ASGIHTTPConnection):
         request.body.set_result(first.get("body", b""))
         await self.handle_request(request, send)
 
-    def _create_request_from_scope(self, send: Send) -> Request:
+    def _create_request_from_scope(self, send: Send) -> Request:  # noqa: ARG002  # see _push_nothing
         try:
             self.scope["query_string"].decode(
                 "ascii"
             )  # RFC 3986; werkzeug would decode it as UTF-8, too late
-            return super()._create_request_from_scope(send)
+            return super()._create_request_from_scope(_push_nothing)
         except (ValueError, IndexError):  # such as the target http://[ : Quart would give no answer at all
             self.scope = {**self.scope, "path": UNREADABLE, "query_string": b"", "headers": []}
-            return super()._create_request_from_scope(send)
+            return super()._create_request_from_scope(_push_nothing)
 
     async def handle_request(self, request: Request, send: Send) -> None:
         """Answer, giving the client ``RESPONSE_TIMEOUT`` seconds to take it."""
         response = await self.app.handle_request(request)
+        request.routing_exception = None  # its trace holds the request: neither would go by itself
         try:
             async with asyncio.timeout(self.app.config["RESPONSE_TIMEOUT"]):
                 await self._send_response(send, response)
@@ -61,6 +62,10 @@ class HTTPConnection(ASGIHTTPConnection):
         start = {"status": response.status_code, "headers": encode_headers(response.headers)}
         await send({"type": "http.response.start", **start})
         await send({"type": "http.response.body", "body": response.response.data, "more_body": False})
+
+
+async def _push_nothing(_: Any) -> None:
+    """In place of ``send``, which browsers have no use for here: a request that an error keeps keeps no connection."""
 
 
 def _again(first: Any, receive: Receive) -> Receive:

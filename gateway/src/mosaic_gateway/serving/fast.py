@@ -21,7 +21,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from hypercorn.events import Event, RawData
+from hypercorn.events import Closed, Event, RawData
 
 from mosaic_gateway.whole import WHOLE
 
@@ -98,6 +98,10 @@ class _Requests:
             if not self._current.complete and self._bare > self._limit:
                 self._refuse(_TOO_LARGE if self.in_head else _BAD)
             return
+
+    def end(self) -> None:
+        """Nothing more comes. The parser knows these methods, and is known here: neither would go by itself."""
+        self.broken, self._parser = True, None
 
     def _go_on(self) -> None:
         """Parse on as if the request had asked for no upgrade: llhttp would leave out its body."""
@@ -223,11 +227,14 @@ class FastH1:
                 self._requests.arrived.popleft()
                 if not self._requests.arrived:
                     self._turn(True)
+        elif isinstance(event, Closed):
+            self._requests.end()
 
     def _take(self, data: bytes) -> None:
         if self._first is not None:
             data = self._first + data
             if data.startswith(_PREFACE):
+                self._requests.end()
                 raise SpeaksH2(data)
             if _PREFACE.startswith(data):
                 self._first = data
@@ -312,7 +319,7 @@ class _Answer:
         self.refused = False  # by this server: what the application says is not sent
         self.asked_all = False  # the application has all of the request
         told = request.told
-        self.continues = b"100-continue" in [value.lower() for value in told.get(b"expect", ())]
+        self.continues = b"expect" in told and b"100-continue" in [each.lower() for each in told[b"expect"]]
         self.keep = request.version == "1.1" and request.method != "CONNECT"
         if b"connection" in told:
             tokens = b",".join(told[b"connection"]).lower().split(b",")

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from mosaic_gateway.serving.alerts import alerting
 from mosaic_gateway.serving.handshakes import Turns
-from mosaic_gateway.serving.hypercorn_adapter import Connection, Shared
+from mosaic_gateway.serving.hypercorn_connection import Connection
+from mosaic_gateway.serving.hypercorn_shared import Shared
 from mosaic_gateway.serving.limits import Limits
 from mosaic_gateway.serving.load import Lag, Load, Shedding, Unsent
 from mosaic_gateway.serving.metrics import Tally
@@ -176,10 +178,13 @@ class _Door:
         pause = min(1.0, self._limits.keep_alive / 4, self._limits.read_timeout / 4)
         while True:
             await asyncio.sleep(pause)
-            now = asyncio.get_running_loop().time()
-            for task, connection in list(self._live.items()):
-                if connection is not None and connection.overdue(now) and not connection.end():
-                    task.cancel()
+            self._end_overdue(asyncio.get_running_loop().time())
+
+    def _end_overdue(self, now: float) -> None:
+        """Apart from the sweep, which would keep the last connection it saw while it sleeps."""
+        for task, connection in list(self._live.items()):
+            if connection is not None and connection.overdue(now) and not connection.end():
+                task.cancel()
 
     async def drain(self) -> None:
         """End what is idle, wait for the rest, then drop it."""
@@ -225,7 +230,7 @@ class _Door:
         try:
             reader, writer = await self._open(client, place)
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
+            reason = getattr(error, "reason", "") or str(error)
             log.info("listener %r: no connection: %s", self._endpoint.listener.name, reason)
             return
         serial = _serial(writer)
@@ -257,9 +262,13 @@ class _Door:
             if self._tls is None:
                 return await _connected(client)
             async with self._turns.turn(client, place):
-                return await _connected(
-                    client, ssl=self._tls, ssl_handshake_timeout=_HANDSHAKE, ssl_shutdown_timeout=_SHUTDOWN
-                )
+                with alerting(client):
+                    return await _connected(
+                        client,
+                        ssl=self._tls,
+                        ssl_handshake_timeout=_HANDSHAKE,
+                        ssl_shutdown_timeout=_SHUTDOWN,
+                    )
         except BaseException:  # cancellation, too
             client.close()
             raise

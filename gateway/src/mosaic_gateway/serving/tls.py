@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mosaic_gateway.serving.alerts import AlertingContext
 from mosaic_hookspecs.errors import ConfigError
 from mosaic_hookspecs.types import TLS
 
@@ -24,7 +25,7 @@ def server_context(tls: TLS, *, listener: str, http2: bool = True) -> ssl.SSLCon
     session id all the same, within one context: there the look at each request decides.
     Raises :class:`ConfigError` if key, chain, roots or list cannot be read or do not belong together.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.minimum]
     context.set_ciphers(_CIPHERS)
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from mosaic_federation.announced import scope_for_peer, words_for_peer
 from mosaic_federation.asked import name_on_record
 from mosaic_federation.budget import within_budget
-from mosaic_federation.capabilities import PROTOCOL, capabilities_of
+from mosaic_federation.capabilities import PROTOCOL, capabilities_of, this_release
 from mosaic_federation.gate import Admitted, Asked, Gate
 from mosaic_federation.mutual.answering import Mutual
 from mosaic_federation.renewal import Renewal
@@ -28,8 +26,7 @@ from mosaic_hookspecs.types import Answer, GrantView, PeerVerb
 Work = Callable[[Admitted], Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(NamedTuple):
     """Who asks, as far as the connection and the request tell."""
 
     certificate: bytes | None
@@ -104,7 +101,7 @@ class Peers:
             "grant_expires_at": ends.isoformat() if ends else None,
             "certificate": {"serial": claims.serial, "not_after": claims.not_after.isoformat()},
             "oid_arc": host.settings(Settings).oid_arc,
-            "release": version("mosaic-federation"),
+            "release": this_release(),
             "protocol": PROTOCOL.model_dump(),
             "time": datetime.now(UTC).isoformat(),
         }

@@ -30,8 +30,7 @@ class Brief(Generic[K, V]):
     def keep(self, key: K, value: V, until: float) -> None:
         """Tell the same ``until`` then."""
         self._kept.pop(key, None)
-        if len(self._kept) >= _MOST:
-            del self._kept[next(iter(self._kept))]
+        self._drop_oldest()
         self._kept[key] = (until, value)
 
     def forget(self, key: K) -> None:
@@ -41,3 +40,12 @@ class Brief(Generic[K, V]):
     def clear(self) -> None:
         """Any may have changed."""
         self._kept.clear()
+
+    def _drop_oldest(self) -> None:
+        """As many as are over: most of them are not asked for again."""
+        now = time.monotonic()
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if len(self._kept) < _MOST and self._kept[oldest][0] > now:
+                return
+            del self._kept[oldest]

@@ -6,6 +6,7 @@ Protocol 1 is release 0.1, which tells nothing of itself; 2 adds this document, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any, get_args
 
@@ -64,13 +65,19 @@ RELEASE_0_1 = Capabilities(
 )
 
 
+@cache  # to find it, directories are read
+def this_release() -> str:
+    """Of the gateway that runs."""
+    return version("mosaic-federation")
+
+
 def capabilities_of(rows: Rows, view: GrantView) -> Capabilities:
     """What this release can do for a grant; of resources it names the grant's alone."""
     names = [name for name in rows.names() if view.scope.allows(name) and rows.resource(name).federable]
     modes = [mode for name in names for mode in rows.modes(name, view)]
     return Capabilities(
         protocol=PROTOCOL,
-        release=version("mosaic-federation"),
+        release=this_release(),
         verbs=tuple(verb for verb in get_args(PeerVerb) if verb != "other"),
         search_modes=tuple(dict.fromkeys(modes)),
         renewal=True,

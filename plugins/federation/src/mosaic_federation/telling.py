@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from importlib.metadata import version
 
 from pydantic import ValidationError
 
-from mosaic_federation.capabilities import RELEASE_0_1, Capabilities, known_of
+from mosaic_federation.capabilities import RELEASE_0_1, Capabilities, known_of, this_release
 from mosaic_federation.links import links_of
 from mosaic_federation.peers import Peer
 from mosaic_hookspecs.errors import MosaicError, NotFound
@@ -30,12 +29,12 @@ def told_of(peer: Peer) -> Capabilities | None:
 def is_told(peer: Peer, now: datetime) -> bool:
     """Whether it was asked in the last hour, by the release that we are now."""
     at = peer.capabilities_at
-    return at is not None and now - at < _KEPT and peer.capabilities_for == _ours()
+    return at is not None and now - at < _KEPT and peer.capabilities_for == this_release()
 
 
 async def asking(host: Host, peer: Peer) -> None:
     """Nobody else needs to ask for an hour, whatever comes of it."""
-    await host.database.execute(_sql.capabilities_asking, peer.id, _ours())
+    await host.database.execute(_sql.capabilities_asking, peer.id, this_release())
 
 
 async def ask(host: Host, peer: Peer) -> None:
@@ -50,8 +49,4 @@ async def ask(host: Host, peer: Peer) -> None:
     except (MosaicError, ValidationError) as error:
         log.warning("peer %s does not tell what its release can do: %s", peer.name, type(error).__name__)
         return
-    await host.database.execute(_sql.capabilities_keep, peer.id, told.model_dump_json(), _ours())
-
-
-def _ours() -> str:
-    return version("mosaic-federation")
+    await host.database.execute(_sql.capabilities_keep, peer.id, told.model_dump_json(), this_release())

@@ -12,14 +12,19 @@ _NEW_URL = "ask its admin for a new URL (`mosaic federation grant reissue`), and
 _LOOK_AT_RELEASES = "compare the releases of both gateways"
 _SOMEONE_ELSE = "if it was set up anew, enroll again; if not, someone else may be answering in its place"
 _CLOCKS = "compare the clocks of both gateways; if they agree, its admin starts it anew"
+_THEIR_CLOCK = "compare the clocks of both gateways; if they agree, "
 
 #: OpenSSL's reason (the alert that the peer sent, RFC 8446 section 6) → cause, remedy
 _ALERTS = {
-    "CERTIFICATE_EXPIRED": ("it says that our certificate has expired", _NEW_URL),
+    "CERTIFICATE_EXPIRED": (  # not by our clock: then nobody is dialled. OpenSSL says it of a list, too.
+        "it says that our certificate, or its authority's revocation list, has expired",
+        _THEIR_CLOCK + "ask its admin whether its authority is up",
+    ),
     "CERTIFICATE_REVOKED": ("it says that our certificate is revoked", _NEW_URL),
     "UNSUPPORTED_CERTIFICATE": ("it says that our certificate is not for this purpose", _NEW_URL),
     "UNKNOWN_CA": ("it does not know the authority that signed our certificate", _NEW_URL),
-    "BAD_CERTIFICATE": ("it does not accept our certificate", _NEW_URL),
+    # also of one that is not valid yet
+    "BAD_CERTIFICATE": ("it does not accept our certificate", _THEIR_CLOCK + _NEW_URL),
     "CERTIFICATE_REQUIRED": ("it was shown no certificate", _NEW_URL),
     "CERTIFICATE_UNKNOWN": ("it does not accept our certificate", _NEW_URL),
     "ACCESS_DENIED": ("it accepts our certificate, but not us", _NEW_URL),
@@ -48,7 +53,8 @@ _VERDICTS = {
     "signature failure": ("its certificate does not come from the pinned authority", _SOMEONE_ELSE),
 }
 
-# What listens closes without a word in many cases: asyncio sends no alert when a handshake fails (cpython #98078).
+# Many a server closes without a word: asyncio sends no alert when a handshake fails (cpython #98078). Ours does since
+# 0.2; and what comes back may still be lost on the way.
 _CLOSED = (
     "it closed the connection",
     "if this stays so, it may not accept our certificate any more: ask its admin, or for a new URL",

@@ -62,6 +62,8 @@ class Flights:
             if key in self._under_way:  # and not in the user's own line, which is no fault of the peer's
                 self._late[peer.id] = max(within or 0.0, self._late.get(peer.id, 0.0))
             raise
+        finally:
+            del task  # its error's trace holds this frame, which would keep both, and the user's request
 
     def keep_only(self, peers: Collection[UUID]) -> None:
         """Forget what is known of every other peer."""
