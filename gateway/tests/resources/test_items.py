@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel, create_model
 
-from mosaic_gateway.resources import ResourceRows, page
+from mosaic_gateway.resources import ResourceRows, page, search
 from mosaic_hookspecs.types import Resource, User
 
 TIMES = {  # as they are stored, and as they are shown
@@ -121,6 +121,31 @@ async def test_a_page_ends_before_its_budget_of_bytes_whatever_is_long(pool, lon
     assert [len(items) for items in found] in ([3, 3, 3, 1], [4, 4, 2])
     assert len({item["id"] for items in found for item in items}) == 10
     assert len([item async for item in long_rows.export(ada, "long")]) == 10
+
+
+@pytest.mark.parametrize("text", ["repeat(chr(1), 300)", "repeat('ä', 1000) || repeat(chr(1), 1500)"])
+async def test_what_json_escapes_counts_as_long_as_it_is_written(pool, long_rows, ada: User, text):
+    """A control character is one byte in the table, and six in an answer."""
+    await pool.execute(
+        f"INSERT INTO long (owner_id, text) SELECT $1, {text} FROM generate_series(1, 20)", ada.id
+    )
+    params, seen = {"limit": "50", "sort": "id"}, []
+    while params.get("cursor", "first") is not None:
+        answer = (await long_rows.list(ada, "long", params)).body
+        assert len(answer) <= 20_000 + 1000  # the cursor and what is around
+        page = json.loads(answer)
+        seen += [item["id"] for item in page["items"]]
+        params["cursor"] = page["next_cursor"]
+    assert len(seen) == len({*seen}) == 20
+
+
+async def test_so_do_the_items_of_a_search(pool, rows, add, ada, monkeypatch):
+    monkeypatch.setattr(search, "MAX_BYTES", 20_000)
+    for _ in range(20):
+        await add(ada, title="tree", body="\x01" * 300)
+    answer = (await rows.search(ada, "things", {"q": "tree", "limit": "50"})).body
+    assert len(answer) <= 20_000 + 1000
+    assert 0 < len(json.loads(answer)["items"]) < 20
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 50, 200])

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 from importlib.resources import files
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from mosaic_gateway.config.model import Language
-from mosaic_gateway.resources import ResourceRows, Searching, search
+from mosaic_gateway.resources import ResourceRows, Searching, prepare_search, search
 from mosaic_gateway.resources.search_index import language_index
 from mosaic_gateway.resources.search_query import LANGUAGES
 from mosaic_hookspecs.errors import Malformed
 from mosaic_hookspecs.scope import Scope
-from mosaic_hookspecs.types import GrantView
+from mosaic_hookspecs.types import GrantView, User
 
 
 def grant(user, *columns) -> GrantView:
@@ -160,6 +160,83 @@ async def test_a_peers_search_reads_no_match_of_others_either(rows, pool, peers,
     assert re.search(r"Bitmap Index Scan on things_search_idx .*actual rows=1 ", plan), plan
 
 
+@pytest.mark.parametrize("q", ["-plum", "plum", '"plum pie"', "pl*", "plum or pear"])
+async def test_a_search_reads_of_the_index_no_match_of_others(rows, pool, ada, bob, q):
+    """Not even of those whose rows are many: what is looked up is the word as the viewer's places have it."""
+    await pool.execute(
+        "INSERT INTO things (owner_id, title, body, kind, tags, extra)"
+        " SELECT $1, CASE WHEN n = 0 THEN 'plum pie' ELSE 'cherry cake' END, '', 'a', '{}', '{}'"
+        " FROM generate_series(0, 999) n",
+        ada.id,
+    )
+    await many_matches(pool, bob)
+    heard = Listening(pool)
+    listening = ResourceRows(heard, [rows.resource("things")], lambda: [b"k"])
+    found = (await listening.search(ada, "things", {"q": q, "limit": "200"})).rows
+    plan = await heard.plan()
+    read = re.search(r"Bitmap Index Scan on things_search_idx .*actual rows=(\d+) ", plan)
+    assert (found, read and int(read[1])) == ((200, 999) if q == "-plum" else (1, 1)), plan
+
+
+async def test_a_row_without_a_word_is_found_by_what_it_does_not_say(found, add, ada):
+    await add(ada, title="the")
+    await add(ada, title="plum")
+    assert await found(ada, "-plum") == ["the"]
+    assert await found(ada, "-plum -pear or plum") == ["plum", "the"]
+
+
+async def test_places_whose_words_have_one_tag_are_not_mixed_up(pool, found, add):
+    """The tag of a place is a short piece of its id: these two have the same."""
+    users = [User(UUID(f"{n}0000000-0000-4000-8000-0000000000aa"), f"u{n}") for n in (1, 2)]
+    for user in users:
+        await pool.execute("INSERT INTO users (id, username) VALUES ($1, $2)", user.id, user.username)
+        await add(user, title=f"plum of {user.username}")
+    for user in users:
+        assert await found(user, "plum") == [f"plum of {user.username}"]
+
+
+async def test_a_row_that_goes_to_a_team_is_found_there(pool, found, add, ada, bob, core):
+    thing = await add(ada, title="plum")
+    assert (await found(ada, "plum"), await found(bob, "plum")) == (["plum"], [])
+    await pool.execute("UPDATE things SET team_id = $1 WHERE id = $2", core.id, thing["id"])
+    assert (await found(ada, "plum"), await found(bob, "plum")) == (["plum"], ["plum"])
+
+
+@pytest.mark.parametrize("words", [
+    r"it's a \\ b''c http://example.com/a!'b/c?d='e f@example.com 1.5 -3 a/b/c", "naïve Straße 李白 ΑΒΓ", "", "the",
+])  # fmt: skip
+async def test_words_of_a_place_are_the_words_with_its_tag(pool, words):
+    place = uuid4()
+    plain, tagged = await pool.fetchrow(
+        "SELECT tsvector_to_array(v), tsvector_to_array(words_of_place(v, $2)) FROM to_tsvector($1) v",
+        words,
+        place,
+    )
+    [tag] = {word[:4] for word in tagged}
+    assert set(tagged) == {tag, *(tag + word for word in plain)}
+    found = (
+        "SELECT v @@ query_of_place(q, $2), v @@ query_of_place(!!q, $2)"
+        " FROM words_of_place(to_tsvector($1), $2) v, CAST(array_to_tsvector(ARRAY[$3])::text AS tsquery) q"
+    )
+    for word in plain:
+        assert tuple(await pool.fetchrow(found, words, place, word)) == (True, False)
+
+
+async def test_words_too_long_for_a_tag_are_left_out_and_nothing_else(rows, found, add, ada):
+    """A word may have 2,046 bytes. Nobody asks for one as long, and its row is kept and found all the same."""
+    await add(ada, title="plum", body=f"{'x' * 2046} {'y' * 2042} pear")
+    assert await found(ada, '"pear"') == await found(ada, "y*") == ["plum"]
+
+
+async def test_a_text_of_as_many_words_as_ever_fitted_is_kept(found, add, ada):
+    """Then places of words in the text may be lost, and no word."""
+    letters = [chr(0x10400 + n) for n in range(40)]  # of four bytes, and with small letters
+    words = " ".join(a + b for a in letters for b in letters)
+    many = " ".join(f"{a}{word}" for a in letters[:25] for word in words.split()[:1500])
+    await add(ada, title="plum", body=many[:100_000])
+    assert await found(ada, many[:3]) == ["plum"]
+
+
 async def test_an_index_from_before_is_made_anew_under_its_name(pool):
     was = "CREATE INDEX {} ON things USING gin ((ARRAY[coalesce(team_id, owner_id)]), {})"
     await pool.execute("DROP INDEX things_search_idx")
@@ -175,6 +252,32 @@ async def test_an_index_from_before_is_made_anew_under_its_name(pool):
         f"CREATE INDEX things_german_idx {on} (({place}), to_tsvector('german'::regconfig, title))",
         f"CREATE INDEX things_search_idx {on} (({place}), search_vector)",
     ]
+
+
+async def test_where_walls_come_first_a_peers_search_reads_the_rows_of_its_grant_alone(
+    pool, peers, record, resources, ada, bob
+):
+    view = grant(ada, "title", "body")
+    await record(view)
+    await many_matches(pool, bob, ada)
+    await pool.execute("ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) NOT LEAKPROOF")
+    searching = await prepare_search(pool, resources, None, "english")
+    heard = Listening(peers)
+    listening = ResourceRows(pool, [resources[0]], lambda: [b"k"], heard, searching)
+    assert (await listening.search(view, "things", {"q": "plum"})).rows == 1
+    plan = await heard.plan()
+    assert re.search(r"Bitmap Index Scan on things_personal_idx .*actual rows=1 ", plan), plan
+    assert "things_search_idx" not in plan
+
+
+async def test_words_from_before_are_given_their_places(pool, ada):
+    await pool.execute("CREATE TABLE old (title text); SELECT make_resource_table('old', '{title}')")
+    await pool.execute("INSERT INTO old (owner_id, title) VALUES ($1, 'plum')", ada.id)
+    await pool.execute("SELECT make_words_of_places('old')")
+    query = "SELECT search_vector @@ query_of_place('plum', $1) FROM old"
+    assert await pool.fetchval(query, ada.id)
+    assert not await pool.fetchval(query, uuid4())
+    assert "search_vector" in await pool.fetchval("SELECT pg_get_indexdef('old_search_idx'::regclass)")
 
 
 async def test_highlights_look_through_the_beginning_of_a_text_alone(rows, add, ada):

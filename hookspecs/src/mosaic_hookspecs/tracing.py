@@ -76,4 +76,4 @@ def begin(traceparent: str) -> Trace:
 
 def _hex(bits: int) -> str:
     """A label, no secret: os.urandom takes ten times as long."""
-    return f"{getrandbits(bits) or 1:0{bits // 4}x}"
+    return (getrandbits(bits) or 1).to_bytes(bits // 8).hex()

@@ -219,11 +219,11 @@ async def test_a_redemption_that_was_cancelled_leaves_the_token_unspent(
 
 async def test_the_claim_of_a_process_that_died_lapses(world: Any) -> None:
     token = token_of(await world.offer())
+    started = asyncio.get_running_loop().time()
     await world.pool.execute(
         "UPDATE federation_enrollment_tokens "
         "SET claim = gen_random_uuid(), claimed_until = now() + interval '1 second'"
     )
-    started = asyncio.get_running_loop().time()
     await redeem(Enrollment(world.host), token)
     assert asyncio.get_running_loop().time() - started > 0.8
 

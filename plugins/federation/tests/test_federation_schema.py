@@ -121,6 +121,7 @@ async def test_no_row_of_the_last_release_is_lost_or_changed(
     for table, old in before.items():
         kept = [{key: row[key] for key in old[0]} for row in after[table]] if old else []
         for row in (*old, *kept):
+            row.pop("search_vector", None)  # made of the others, and otherwise from now on
             if table == "federation_grants":
                 row["scope"].pop("expires_at", None)  # it repeats the column from now on
                 for key in ("resources", "excluded_resources", "include_teams"):  # each value once

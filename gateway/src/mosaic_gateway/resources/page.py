@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mosaic_gateway.resources.cursor import Position
 from mosaic_gateway.resources.query import DEFAULT_LIMIT, MAX_LIMIT, Filter, Sort
@@ -18,9 +17,11 @@ _sql = load_queries("mosaic_gateway.resources", "rows.sql")
 MAX_BYTES = 16_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Everything the text of the statement depends on, and nothing else: equal pages share one plan."""
+class Page(NamedTuple):
+    """Everything the text of the statement depends on, and nothing else: equal pages share one plan.
+
+    A tuple, as its parts: it is compared at each request.
+    """
 
     table: Table
     sight: Sight

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -116,16 +115,12 @@ class Reads(Protocol):
         ...
 
 
-@contextmanager
-def _in_time() -> Iterator[None]:
-    """Say it where Postgres has ended a statement that took too long."""
-    try:
-        yield
-    except asyncpg.QueryCanceledError:
-        raise Unavailable(
-            "the answer took longer to find than a peer's question may",
-            remedy="ask for less at once: fewer words, a smaller limit, no highlights",
-        ) from None
+def _late() -> Unavailable:
+    """Postgres has ended a statement that took too long."""
+    return Unavailable(
+        "the answer took longer to find than a peer's question may",
+        remedy="ask for less at once: fewer words, a smaller limit, no highlights",
+    )
 
 
 class AsGrant:
@@ -142,13 +137,17 @@ class AsGrant:
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         """All records. Raises :class:`Unavailable` if it takes too long."""
-        with _in_time():
+        try:
             return await self._peers.fetch(as_grant(query, len(args) + 1), *args, self._grant_id)
+        except asyncpg.QueryCanceledError:
+            raise _late() from None
 
     async def fetchrow(self, query: str, *args: Any) -> Any | None:
         """The first record, or None. Raises :class:`Unavailable` if it takes too long."""
-        with _in_time():
+        try:
             return await self._peers.fetchrow(as_grant(query, len(args) + 1), *args, self._grant_id)
+        except asyncpg.QueryCanceledError:
+            raise _late() from None
 
 
 @lru_cache(maxsize=2048)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,8 +24,7 @@ DEFAULT_SORT = "-created_at"
 _COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-@dataclass(frozen=True, slots=True)
-class Sort:
+class Sort(NamedTuple):
     """Order by one column, then by id in the same direction; NULLs come last either way."""
 
     column: Column
@@ -47,8 +46,7 @@ class Filter:
     values: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What a list asks for."""
 
     limit: int
@@ -101,12 +99,13 @@ def read_limit(params: Mapping[str, str], faults: list[Fault]) -> int:
 
 
 def _sort(table: Table, text: str, faults: list[Fault]) -> Sort:
-    sortable = [name for name, column in table.columns.items() if column.sortable]
     name = text.removeprefix("-")
-    if name not in sortable:
+    column = table.columns.get(name)
+    if column is None or not column.sortable:
+        sortable = [known for known, each in table.columns.items() if each.sortable]
         faults.append(Fault("sort", f"cannot sort by {name[:80]!a}; {_hint(name, sortable)}"))
-        name = "id"
-    return Sort(table.columns[name], descending=text.startswith("-"))
+        column = table.columns["id"]
+    return Sort(column, descending=text.startswith("-"))
 
 
 def _filter(table: Table, parameter: str, text: str, faults: list[Fault]) -> Filter | None:

@@ -2,28 +2,37 @@
 
 -- name: page
 -- One more row than asked for tells that there are more. Items are NULL where a row is so long that many like it would
--- exceed the budget: then long_page is asked, which adds up.
-SELECT array_agg(CASE WHEN {weight} <= {budget} / {ceiling} THEN {json} END) AS items,
+-- exceed the budget, with six bytes written for each of theirs, as JSON writes some: then long_page is asked, which
+-- adds up.
+SELECT array_agg(CASE WHEN 6 * ({weight}) <= {budget} / {ceiling} THEN {json} END) AS items,
        (array_agg(r."{sort}"))[{limit}]::text AS value,
        (array_agg(r.id))[{limit}]::text AS id
 FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {limit} + 1) r;
 
 -- name: long_page
+-- First by what is told without unpacking a value; then, of the items that were made, by their own length: JSON writes
+-- some characters in six bytes.
 SELECT coalesce(string_agg(p.item, ','), '') AS items,
        count(p.item) AS kept,
        count(*) AS found,
        (array_agg(p.value))[count(p.item)]::text AS value,
        (array_agg(p.id))[count(p.item)]::text AS id
 FROM (
-    SELECT CASE WHEN r._n <= {limit} AND (r._n = 1 OR r._bytes <= {budget}) THEN {json} END AS item,
-           r."{sort}" AS value,
-           r.id
+    SELECT CASE WHEN i._n = 1 OR sum(octet_length(i.item)) OVER (ORDER BY i._n) <= {budget} THEN i.item END AS item,
+           i.value, i.id
     FROM (
-        SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
-        FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
-        ORDER BY {order} LIMIT {limit} + 1
-    ) r
-    OFFSET 0  -- a fence: else Postgres would build each item again wherever p.item stands
+        SELECT CASE WHEN r._n <= {limit} AND (r._n = 1 OR r._bytes <= {budget}) THEN {json} END AS item,
+               r."{sort}" AS value,
+               r.id,
+               r._n
+        FROM (
+            SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
+            FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
+            ORDER BY {order} LIMIT {limit} + 1
+        ) r
+        OFFSET 0  -- a fence: else Postgres would build each item again wherever its name stands
+    ) i
+    ORDER BY i._n
 ) p;
 
 -- name: personal_way
@@ -36,7 +45,7 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL
 -- name: items
 SELECT {json} AS item, r."{sort}"::text AS value, r.id::text AS id
 FROM (
-    SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
+    SELECT r.*, row_number() OVER w AS _n, sum(6 * ({weight})) OVER w AS _bytes
     FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
     ORDER BY {order} LIMIT {limit}
 ) r

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, Literal
 from uuid import UUID
 
 from mosaic_gateway.config.model import Language
@@ -13,7 +15,7 @@ from mosaic_gateway.resources.peers import Reads
 from mosaic_gateway.resources.query import refuse
 from mosaic_gateway.resources.read import capped, look
 from mosaic_gateway.resources.search_query import LANGUAGES, MODES, Mode, ceiling, parse_search
-from mosaic_gateway.resources.table import Table
+from mosaic_gateway.resources.table import Table, object_sql
 from mosaic_gateway.resources.visibility import Sight
 from mosaic_hookspecs.errors import Fault, Malformed
 from mosaic_hookspecs.protocols import Embedder
@@ -23,6 +25,8 @@ from mosaic_hookspecs.types import Answer, GrantView, Viewer
 _sql = load_queries("mosaic_gateway.resources", "search.sql")
 _RANKED = 5000  # rows, the newest: ranking every match of a very common word would take seconds
 _EXACT = 5000  # rows that a viewer sees, up to which all of their vectors are compared
+_CROWDED = 60.0  # seconds that it is remembered of a viewer to see more than that
+_CROWDS = 10_000  # viewers of whom it is, at most
 _READ = 5000  # rows that a grant shows, up to which the words of each are made anew where no index has them
 # Of a title all is shown, of a longer text what is around the words; and no more is looked through, in characters:
 # with ten prefixes the 200 rows of a page take 0.7 s so, and of texts four times as long 5 s.
@@ -38,6 +42,10 @@ class Searching:
     language: Language = "english"
     embedder: Embedder | None = None
     vectors: frozenset[str] = frozenset()  # resources that have a table of them
+    walled: bool = False  # row-level security lets peers' searches use no index of words
+    crowds: dict[object, float] = field(
+        default_factory=dict, compare=False
+    )  # who sees many rows, until when known
 
     def modes(self, table: Table) -> tuple[Mode, ...]:
         """Ways to search what is shown. The vector of a row also tells of hidden columns' text: not then."""
@@ -56,6 +64,8 @@ class _Shape:
     highlight: bool
     ceiling: int
     similarity: float
+    crowded: bool  # the nearest vectors are found by their index
+    walled: bool  # the words are found by no index
     at: int  # number of the first of the search's own parameters
 
 
@@ -70,6 +80,7 @@ async def search_rows(
     search = parse_search(params, modes=searching.modes(table), language=searching.language)
     if isinstance(viewer, GrantView) and search.mode != "vector":
         await _refuse_unindexed(database, table, sight, search.language, values)
+    crowded = search.mode != "text" and await _crowded(database, searching, table, sight, values)
     limit, at = capped(viewer, search.limit), len(values) + 1
     values += [search.words, search.prefixes, limit, _subject(viewer)]
     similarity = 0.0
@@ -77,28 +88,63 @@ async def search_rows(
         similarity = searching.embedder.similarity
         [vector] = await searching.embedder.embed([search.given], kind="query")
         values.append(vector_text(vector))
+    walled = searching.walled and isinstance(viewer, GrantView)
+    rows = ceiling(limit)
     shape = _Shape(
-        table, sight, search.mode, search.language, search.highlight, ceiling(limit), similarity, at
+        table, sight, search.mode, search.language, search.highlight, rows, similarity, crowded, walled, at
     )
-    [row] = await database.fetch(_statement(shape), *values)
-    return Answer(f'{{"items":[{row["items"]}]}}'.encode(), row["found"])
+    items = await _items(database, "search", shape, values)
+    if None in items or len(body := ",".join(items).encode()) > MAX_BYTES:
+        items = await _items(database, "long_search", shape, values)
+        body = ",".join(items).encode()
+    return Answer(b'{"items":[%b]}' % body, len(items))
+
+
+async def _items(
+    database: Reads, name: Literal["search", "long_search"], shape: _Shape, values: Sequence[object]
+) -> list[Any]:
+    """The rows found, as JSON; None stands for one that may be long."""
+    [(items,)] = await database.fetch(_statement(name, shape), *values)
+    return items or []
 
 
 async def _refuse_unindexed(
     database: Reads, table: Table, sight: Sight, language: Language, values: Sequence[object]
 ) -> None:
     """Raise :class:`Malformed` if a peer's search would make the words of very many rows anew: nobody there waits."""
-    ways = _ways(sight, {"table": table.name, "keys": "r.id", "shown": sight.shown})
-    if language == _STORED or table.search != table.resource.search or not ways:
+    if language == _STORED or table.search != table.resource.search:
         return  # under a grant that withholds a column of the text it is so in every language
-    statement = _sql.unindexed.format(
-        table=table.name, ways=" UNION ALL ".join(ways), most=_READ, known=f"${len(values) + 1}"
-    )
-    [row] = await database.fetch(statement, *values, list(LANGUAGES))
-    indexed = [_STORED, *row["indexed"]]
-    if row["many"] and language not in indexed:
-        why = f"no index of {table.name} has the words in {language}; expected one of {', '.join(indexed)}"
-        refuse([Fault("lang", why)])
+    if await _sees_more(database, _READ, table, sight, values):
+        rows = await database.fetch(_sql.indexed.format(table=table.name), list(LANGUAGES))
+        indexed = [_STORED, *(row["language"] for row in rows)]
+        if language not in indexed:
+            why = (
+                f"no index of {table.name} has the words in {language}; expected one of {', '.join(indexed)}"
+            )
+            refuse([Fault("lang", why)])
+
+
+async def _crowded(
+    database: Reads, searching: Searching, table: Table, sight: Sight, values: Sequence[object]
+) -> bool:
+    """Whether the viewer sees too many rows to compare all of their vectors. To find that out means to count them."""
+    viewer = (table.name, sight, str(values))
+    if searching.crowds.get(viewer, 0.0) > time.monotonic():
+        return True
+    crowded = await _sees_more(database, _EXACT, table, sight, values)
+    if crowded:
+        if len(searching.crowds) >= _CROWDS:
+            searching.crowds.clear()
+        searching.crowds[viewer] = time.monotonic() + _CROWDED
+    return crowded
+
+
+async def _sees_more(
+    database: Reads, rows: int, table: Table, sight: Sight, values: Sequence[object]
+) -> bool:
+    ways = _ways(sight, {"table": table.name, "keys": "r.id", "shown": sight.shown})
+    [row] = await database.fetch(_sql.many.format(ways=ways, most=rows), *values)
+    return bool(row["many"])
 
 
 def vector_text(vector: Sequence[float]) -> str:
@@ -112,7 +158,7 @@ def text_vector(table: Table, language: Language, row: str = "r.") -> str:
     One that is not stored is made from the text of each row the viewer sees, unless `mosaic index language` has
     made an index of this very expression.
     """
-    if table.search == table.resource.search and language == _STORED:
+    if table.resource.view and _stored(table, language):
         return f"{row}search_vector"
     # Of a table no row is kept whose words do not fit; of a view nobody has looked.
     most = 100_000 if not table.resource.view else min(100_000, 130_000 // len(table.resource.search))
@@ -123,25 +169,35 @@ def text_vector(table: Table, language: Language, row: str = "r.") -> str:
     )
 
 
+def _stored(table: Table, language: Language) -> bool:
+    """Whether search_vector has the words that are looked for, and no others. In tables they have their place's tag."""
+    return table.search == table.resource.search and language == _STORED
+
+
 def _subject(viewer: Viewer) -> UUID:
     return viewer.subject_id if isinstance(viewer, GrantView) else viewer.id
 
 
 @lru_cache(maxsize=512)
-def _statement(shape: _Shape) -> str:
-    table, sight, at = shape.table, shape.sight, shape.at
+def _statement(name: Literal["search", "long_search"], shape: _Shape) -> str:
+    table, at = shape.table, shape.at
+    sight = shape.sight._replace(teams=shape.sight.teams and "SELECT t.team_id FROM teams t")  # asked once
+    order = "r.created_at DESC, r.id DESC" if table.newest_first else "r.id"
     pieces: dict[str, object] = {
         "table": table.name,
         "language": shape.language,
-        "json": table.json,
+        "teams": shape.sight.teams or "SELECT NULL::uuid AS team_id WHERE false",
         "raw": table.raw,
         "weight": table.weight,
         "budget": MAX_BYTES,
         "visible": sight.predicate,
         "shown": sight.shown,
         "keys": "r.created_at, r.id" if table.newest_first else "r.id",
-        "order": "r.created_at DESC, r.id DESC" if table.newest_first else "r.id",
+        "order": order,
         "text_vector": text_vector(table, shape.language),
+        "place": _sql.place,
+        "in_place": _sql.in_place_walked if shape.walled else _sql.in_place.format(place=_sql.place),
+        "same": "r.ctid = f.at AND r.id = f.id" if shape.mode == "text" else "r.id = f.id",
         "ceiling": shape.ceiling,
         "ranked": _RANKED,
         "exact": _EXACT,
@@ -155,29 +211,40 @@ def _statement(shape: _Shape) -> str:
     own = f"SELECT q.subject FROM q WHERE {'true' if sight.personal else 'false'}"  # noqa: S608 - nothing from outside
     pieces["places"] = " UNION ALL ".join(filter(None, (sight.teams, own)))
     view = table.resource.view
-    pieces["ways"] = " UNION ALL ".join(_ways(sight, pieces, "_in_view" if view else ""))
-    pieces["text"] = (_sql.text_in_view if view else _sql.text).format(**pieces)
-    pieces["vector"] = _sql.vector.format(**pieces)
+    pieces["ways"] = _ways(sight, pieces, "_in_view" if view else "")
+    stored = _sql.text if _stored(table, shape.language) else _sql.text_anew
+    pieces["text"] = (_sql.text_in_view if view else stored).format(**pieces)
+    pieces["nearest"] = _sql.nearest.format(**pieces)
+    pieces["vector"] = (_sql.keys_of_nearest if shape.crowded else _sql.exact).format(**pieces)
     pieces["hybrid"] = _sql.hybrid.format(**pieces)
     pieces["found"] = pieces[shape.mode]
-    pieces["rows"] = (_sql.rows_of_view if view else _sql.rows_of_table).format(**pieces)
-    pieces["highlights"] = _highlights(shape) if shape.highlight else ""
-    text: str = _sql.search.format(**pieces)
+    rows = "view" if view else "nearest" if shape.crowded and shape.mode == "vector" else "table"
+    pieces["rows"] = getattr(_sql, f"rows_of_{rows}").format(**pieces)
+    # As the rows of a table are found they are in order already, and Postgres knows it.
+    pieces["best_first"] = "f.rank DESC, " + order.replace("r.", "f." if rows == "table" else "r.")
+    more = ["""',"rank":'""", "to_json(r.rank)", *(_highlights(shape) if shape.highlight else ())]
+    pieces["item"] = object_sql(table.columns, *more)
+    pieces["asked"] = _sql.asked.format(**pieces)
+    text: str = getattr(_sql, name).format(**pieces)
     return text if shape.mode == "text" else _sql.with_settings.format(statement=text)
 
 
-def _ways(sight: Sight, pieces: Mapping[str, object], where: str = "") -> list[str]:
+def _ways(sight: Sight, pieces: Mapping[str, object], where: str = "") -> str:
     """What the viewer sees, by its ids; ``_in_view`` whole, if it matches: each way walks its own index."""
-    more = {"personal": sight.personal, "teams": sight.teams}
-    ways = {"personal_way": sight.personal, "team_way": sight.teams}
-    return [getattr(_sql, name + where).format(**pieces, **more) for name, there in ways.items() if there]
+    ways = {"personal": sight.personal, "team": sight.teams}
+    if not any(ways.values()):
+        ways["personal"] = "false"
+    more = {**pieces, "personal": ways["personal"], "teams": ways["team"]}
+    return " UNION ALL ".join(
+        getattr(_sql, f"{name}_way{where}").format(**more) for name in ways if ways[name]
+    )
 
 
-def _highlights(shape: _Shape) -> str:
+def _highlights(shape: _Shape) -> tuple[str, str]:
     title = shape.table.resource.search[0]
     columns = (
         _sql.highlight.format(language=shape.language, column=name, **(_TITLE if name == title else _BODY))
         for name in shape.table.search
     )
-    made = f"SELECT row_to_json(h)::text FROM (SELECT {', '.join(columns)}) h"  # noqa: S608 - names are identifiers
-    return f"""',"highlights":' || ({made}) || """
+    made = f"SELECT row_to_json(h) FROM (SELECT {', '.join(columns)}) h"  # noqa: S608 - names are identifiers
+    return """',"highlights":'""", f"({made})"

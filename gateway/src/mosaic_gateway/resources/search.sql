@@ -1,28 +1,51 @@
 -- Braces are filled with pieces made from registered identifiers and numbered parameters, never with values.
 -- However a row was found, it goes out only through {visible} in this statement.
 
--- name: search
+-- name: asked
 WITH q AS MATERIALIZED (
     SELECT search_query('{language}', {words}::text, {prefixes}::text[]) AS query, {subject}::uuid AS subject
+), teams AS MATERIALIZED (
+    {teams}
+), places AS MATERIALIZED (
+    SELECT p.place, query_of_place(q.query, p.place) AS query FROM q, ({places}) p (place)
 )
-SELECT coalesce(string_agg(p.item, ','), '') AS items, count(*) AS found
+
+-- name: search
+-- An item that is NULL may be long: long_search then says how many of them there is room for.
+{asked}
+SELECT array_agg(CASE WHEN 6 * ({weight}) <= {budget} / {ceiling} THEN {item} END) AS items
 FROM (
-    SELECT left({json}, -1) || ',"rank":' || to_json(r.rank)::text || {highlights}'}}' AS item
+    SELECT {raw}, f.rank FROM {rows} ORDER BY {best_first} LIMIT {limit}::bigint
+) r
+
+-- name: long_search
+{asked}
+SELECT array_agg(p.item) AS items
+FROM (
+    SELECT i.item, i._n, sum(octet_length(i.item)) OVER (ORDER BY i._n) AS _size
     FROM (
-        SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
-        FROM (SELECT {raw}, f.rank FROM {rows} WHERE {visible}) r
-        WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
-        ORDER BY r.rank DESC, {order} LIMIT {limit}::bigint
-    ) r
-    WHERE r._n = 1 OR r._bytes <= {budget}
-    ORDER BY r._n
+        SELECT {item} AS item, r._n
+        FROM (
+            SELECT r.*, row_number() OVER w AS _n, sum({weight}) OVER w AS _bytes
+            FROM (SELECT {raw}, f.rank FROM {rows}) r
+            WINDOW w AS (ORDER BY r.rank DESC, {order} ROWS UNBOUNDED PRECEDING)
+            ORDER BY r.rank DESC, {order} LIMIT {limit}::bigint
+        ) r
+        WHERE r._n = 1 OR r._bytes <= {budget}
+        OFFSET 0  -- a fence: else Postgres would build each item again wherever its name stands
+    ) i
+    ORDER BY i._n
 ) p
+WHERE p._n = 1 OR p._size <= {budget}
 
 -- name: rows_of_table
-({found}) f JOIN "{table}" r ON r.id = f.id
+({found}) f JOIN "{table}" r ON {same} WHERE {visible}
 
 -- name: rows_of_view
-({found}) r CROSS JOIN LATERAL (SELECT r.rank) f
+({found}) r CROSS JOIN LATERAL (SELECT r.rank) f WHERE {visible}
+
+-- name: rows_of_nearest
+({nearest}) r CROSS JOIN LATERAL (SELECT r._rank AS rank) f
 
 -- name: text_in_view
 -- Each way by itself, whole rows: no condition of a join gets behind the barrier of a view.
@@ -42,40 +65,64 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
 ) r
 
 -- name: text
-SELECT {keys}, ts_rank(r._words, (SELECT query FROM q)) AS rank
+-- Place by place, and each row is then asked whose it is: two places may have one tag.
+SELECT {keys}, r.at, ts_rank(r._words, r._query) AS rank
 FROM (
-    SELECT {keys}, {text_vector} AS _words FROM "{table}" r
-    -- Visible, as the index knows it. Not with coalesce: a condition with it comes after row-level security.
-    WHERE ARRAY[CASE WHEN r.team_id IS NULL THEN r.owner_id ELSE r.team_id END] && ARRAY({places}) AND {shown}
-      AND ({text_vector}) @@ (SELECT query FROM q)
+    SELECT {keys}, r.at, r._words, p.query AS _query
+    FROM places p CROSS JOIN LATERAL (
+        SELECT {keys}, r.ctid AS at, r.search_vector AS _words FROM "{table}" r
+        WHERE r.search_vector @@ p.query AND {in_place} AND {shown}
+        OFFSET 0  -- a fence: else of very many places the whole table might be read
+    ) r
     ORDER BY {order} LIMIT {ranked}
 ) r
 ORDER BY rank DESC, {order} LIMIT {ceiling}
 
--- name: vector
-WITH few AS MATERIALIZED (SELECT {keys} FROM ({ways}) r LIMIT {exact} + 1),
-     many AS MATERIALIZED (SELECT count(*) > {exact} AS yes FROM few)
-SELECT {keys}, 1 - r.distance AS rank
+-- name: text_anew
+SELECT {keys}, r.at, ts_rank(r._words, (SELECT query FROM q)) AS rank
 FROM (
-    (
-        -- All that the viewer sees: exact. Through the index few rows among many would be missed.
-        SELECT {keys}, v.distance FROM few r CROSS JOIN LATERAL (
-            SELECT v.embedding <=> {embedding} AS distance FROM "{table}_vectors" v
-            WHERE v.id = r.id AND v.embedding IS NOT NULL OFFSET 0  -- a fence: else all vectors might be read
-        ) v
-        WHERE NOT (SELECT yes FROM many)
-        ORDER BY v.distance, r.id LIMIT {ceiling}
-    ) UNION ALL (
-        SELECT {keys}, v.embedding <=> {embedding} AS distance
-        FROM "{table}_vectors" v CROSS JOIN LATERAL (
-            -- A fence: else all that the viewer sees might be read here too, and sorted.
-            SELECT {keys} FROM "{table}" r WHERE r.id = v.id AND {visible} OFFSET 0
-        ) r
-        WHERE (SELECT yes FROM many)
-        ORDER BY distance LIMIT {ceiling}
-    )
+    SELECT {keys}, r.ctid AS at, {text_vector} AS _words FROM "{table}" r
+    -- Visible, as the index knows it.
+    WHERE ARRAY[{place}] && ARRAY(SELECT place FROM places) AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+    ORDER BY {order} LIMIT {ranked}
 ) r
-WHERE 1 - r.distance >= {similarity}
+ORDER BY rank DESC, {order} LIMIT {ceiling}
+
+-- name: in_place
+{place} = p.place
+
+-- name: in_place_walked
+-- Row-level security comes before the search index here: then all rows of the place are read, and no others.
+(r.team_id = p.place OR r.team_id IS NULL AND r.owner_id = p.place)
+
+-- name: place
+-- Not with coalesce: a condition with it comes after row-level security.
+CASE WHEN r.team_id IS NULL THEN r.owner_id ELSE r.team_id END
+
+-- name: exact
+-- All that the viewer sees: through the index few rows among many would be missed.
+SELECT {keys}, 1 - v.distance AS rank
+FROM ({ways}) r CROSS JOIN LATERAL (
+    SELECT v.embedding <=> {embedding} AS distance FROM "{table}_vectors" v
+    WHERE v.id = r.id AND v.embedding IS NOT NULL OFFSET 0  -- a fence: else all vectors might be read
+) v
+WHERE 1 - v.distance >= {similarity}
+ORDER BY v.distance, r.id LIMIT {ceiling}
+
+-- name: nearest
+SELECT r.*, 1 - r._distance AS _rank
+FROM (
+    SELECT r.*, v.embedding <=> {embedding} AS _distance
+    FROM "{table}_vectors" v CROSS JOIN LATERAL (
+        -- A fence: else all that the viewer sees might be read here too, and sorted.
+        SELECT r.* FROM "{table}" r WHERE r.id = v.id AND {visible} OFFSET 0
+    ) r
+    ORDER BY _distance LIMIT {ceiling}
+) r
+WHERE 1 - r._distance >= {similarity}
+
+-- name: keys_of_nearest
+SELECT {keys}, r._rank AS rank FROM ({nearest}) r
 
 -- name: hybrid
 -- Reciprocal rank fusion, with the constant of the paper (Cormack, Clarke, Büttcher, SIGIR 2009).
@@ -87,11 +134,12 @@ FROM (
 ) r
 GROUP BY {keys}
 
--- name: unindexed
-SELECT (SELECT count(*) FROM (SELECT FROM ({ways}) r LIMIT {most} + 1) r) > {most} AS many,
-       ARRAY(SELECT language FROM unnest({known}::text[]) language
-             JOIN pg_index i ON i.indexrelid = to_regclass(format('%I', '{table}_' || language || '_idx'))
-             WHERE i.indisvalid) AS indexed
+-- name: many
+SELECT EXISTS (SELECT FROM ({ways}) r OFFSET {most}) AS many
+
+-- name: indexed
+SELECT language FROM unnest($1::text[]) language
+JOIN pg_index i ON i.indexrelid = to_regclass(format('%I', '{table}_' || language || '_idx')) WHERE i.indisvalid
 
 -- name: personal_way
 SELECT {keys} FROM "{table}" r WHERE {personal} AND {shown}

@@ -44,8 +44,9 @@ async def prepare_search(
 
     Raises :class:`ConfigError` if a resource's vectors have another number of dimensions.
     """
+    walled = not await database.fetchval(_sql.words_before_walls)
     if embedder is None:
-        return Searching(language)
+        return Searching(language, walled=walled)
     tables = await database.fetch(_sql.tables, [one.name for one in resources if one.search])
     for table in tables:
         if table["dimensions"] != embedder.dimensions:
@@ -54,7 +55,7 @@ async def prepare_search(
                 f"and those of the embedder {embedder.name!r} have {embedder.dimensions}",
                 remedy=f"configure an embedder with {table['dimensions']} dimensions, or none",
             )
-    searching = Searching(language, embedder, frozenset(table["name"] for table in tables))
+    searching = Searching(language, embedder, frozenset(table["name"] for table in tables), walled)
     for name in searching.vectors:
         await want_anew(database, searching, name, always=False)
     return searching

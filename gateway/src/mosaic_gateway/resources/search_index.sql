@@ -1,3 +1,6 @@
+-- name: words_before_walls
+SELECT proleakproof FROM pg_proc WHERE oid = 'ts_match_vq(tsvector, tsquery)'::regprocedure;
+
 -- name: tables
 SELECT r.name, (SELECT a.atttypmod FROM pg_attribute a
                 WHERE a.attrelid = to_regclass(r.name || '_vectors') AND a.attname = 'embedding') AS dimensions

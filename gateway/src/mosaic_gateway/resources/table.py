@@ -58,7 +58,7 @@ class Column:
 
     @property
     def text_sql(self) -> str:
-        """The column of row ``r`` as JSON text, never NULL: as row_to_json writes :attr:`json_sql`, in less time."""
+        """The column of row ``r`` for concat, never NULL: what row_to_json makes of :attr:`json_sql`, in less time."""
         quoted = f'r."{self.name}"'
         if self.sql_type == "timestamptz":
             text = _JSON_TIME.format(quoted)
@@ -67,7 +67,7 @@ class Column:
         elif self is _STANDARD.get(self.name) and self.sql_type == "uuid":
             text = f"""'"' || {quoted}::uuid || '"'"""
         else:
-            text = f"to_json({quoted})::text"
+            text = f"to_json({quoted})"  # as text it would be copied once more
         return f"coalesce({text}, 'null')"
 
     @property
@@ -97,7 +97,7 @@ class Table:
     def _describe(self) -> None:
         """What follows from the columns."""
         self.item = ", ".join(column.json_sql for column in self.columns.values())
-        self.json = _object_sql(self.columns)
+        self.json = object_sql(self.columns)
         self.weight = " + ".join(
             ["0", *(each.weight_sql for each in self.columns.values() if self._may_be_long(each))]
         )
@@ -129,8 +129,8 @@ def shown(table: Table, columns: frozenset[str] | None) -> Table:
     return narrow
 
 
-def _object_sql(columns: Mapping[str, Column]) -> str:
-    """Return SQL that writes a row ``r`` as a JSON object.
+def object_sql(columns: Mapping[str, Column], *more: str) -> str:
+    """Return SQL that writes a row ``r`` as a JSON object, and at its end ``more``, which is JSON with its commas.
 
     In one call for all columns, for row_to_json looks each one's type up in each row.
     """
@@ -138,7 +138,7 @@ def _object_sql(columns: Mapping[str, Column]) -> str:
     for name, column in columns.items():
         key = f"{',' if pieces else '{'}{json.dumps(name, ensure_ascii=False)}:".replace("'", "''")
         pieces += [f"'{key}'", column.text_sql]
-    pieces.append("'}'")
+    pieces += [*more, "'}'"]
     parts = [pieces[at : at + _MOST_PIECES] for at in range(0, len(pieces), _MOST_PIECES)]
     return " || ".join(f"concat({', '.join(part)})" for part in parts)
 

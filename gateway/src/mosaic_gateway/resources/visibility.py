@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mosaic_hookspecs.errors import NotFound
 from mosaic_hookspecs.types import GrantView, Resource, Viewer
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What a viewer sees, as pieces of SQL about rows ``alias``. ``predicate`` is the whole rule about rows.
 
     The pieces exist so that a sorted page can walk one index per way to a row instead of filtering all rows.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import cast, get_args
 from uuid import uuid4
@@ -28,6 +29,7 @@ _LONGEST_NAME = 63  # characters
 _NOT_A_NAME = re.compile(r"[^a-z0-9_]")
 
 
+@lru_cache(maxsize=64)
 def name_on_record(resource: str) -> str:
     """What a resource is called in the audit log: what somebody names ends on an admin's terminal."""
     return _NOT_A_NAME.sub("?", resource[:_LONGEST_NAME])

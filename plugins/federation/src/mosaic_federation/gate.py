@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 from mosaic_federation.guard import Guard
@@ -44,8 +45,7 @@ _enrollment = load_queries("mosaic_federation", "enrollment.sql")
 _renewal = load_queries("mosaic_federation", "renewal.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a peer asks for, as far as the audit log is told."""
 
     verb: PeerVerb

@@ -65,15 +65,10 @@ class Limits:
         config does not say to count in this process then.
         """
         decisions = await self._decide(list(zip(keys, policy.rates, strict=True)))
-        headers = {"RateLimit-Policy": policy.header, "RateLimit": _standing(decisions)}
-        for name, rate, decision in zip(_SAID, policy.rates, decisions, strict=True):
-            if not decision.allowed:
-                wait = max(each.retry_after for each in decisions)
-                fault = Fault(f"limits.{name}", f"{rate.limit} requests in {_PERIOD} s")
-                raise TooMany(
-                    _SAID[name].format(rate.limit), faults=[fault], retry_after=wait, headers=headers
-                )
-        return headers
+        if not all(decision.allowed for decision in decisions):
+            raise _refusal(policy, decisions)
+        room = _ROOM % tuple([decision.remaining for decision in decisions])
+        return {"RateLimit-Policy": policy.header, "RateLimit": room}
 
     async def _decide(self, wanted: Sequence[tuple[str, Rate]]) -> Sequence[Decision]:
         try:
@@ -99,10 +94,20 @@ class Limits:
         ) from None
 
 
+def _refusal(policy: Policy, decisions: Sequence[Decision]) -> TooMany:
+    """By the first of those that have no room."""
+    each = zip(_SAID, policy.rates, decisions, strict=True)
+    name, limit = next((name, rate.limit) for name, rate, decision in each if not decision.allowed)
+    return TooMany(
+        _SAID[name].format(limit),
+        faults=[Fault(f"limits.{name}", f"{limit} requests in {_PERIOD} s")],
+        retry_after=max(decision.retry_after for decision in decisions),
+        headers={"RateLimit-Policy": policy.header, "RateLimit": _standing(decisions)},
+    )
+
+
 def _standing(decisions: Sequence[Decision]) -> str:
     """The field RateLimit; ``t`` only where there is no room, in seconds."""
-    if all(decision.allowed for decision in decisions):
-        return _ROOM % tuple([decision.remaining for decision in decisions])
     return ", ".join(
         f'"{name}";r={decision.remaining}'
         + ("" if decision.allowed else f";t={max(1, ceil(decision.retry_after))}")
