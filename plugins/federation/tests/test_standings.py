@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,14 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110  # it is the world that changes, and tells nobody
             await asyncio.sleep(0.002)
+
+
+async def hear_all(world: Any) -> None:
+    """Return once all that has changed so far is heard: news come in the order of commits, and the last is ours."""
+    here, last = standings._open[world.pool], uuid4()
+    here._kept.keep(last, Any, math.inf)
+    await world.pool.execute("SELECT pg_notify('federation_grants', $1)", str(last))
+    await until(lambda: here.kept(last) is None)
 
 
 async def kept(world: Any) -> Any:
@@ -63,10 +72,8 @@ async def test_any_change_of_grant_certificate_or_subject_is_heard(world: Any, c
 async def test_a_change_of_another_grant_forgets_nothing(world: Any) -> None:
     _, forgotten = await kept(world)
     other, _ = await world.enrolled()
-    here = standings._open[world.pool]
-    before = here._news
     await world.pool.execute("UPDATE federation_grants SET scope = scope WHERE id = $1", other)
-    await until(lambda: here._news > before)
+    await hear_all(world)
     assert not forgotten()
 
 
@@ -140,21 +147,19 @@ async def test_who_is_refused_costs_the_database_nothing_until_something_changes
     world: Any, asker: Any, looked_up: list[str]
 ) -> None:
     await kept(world)
-    here, ask = standings._open[world.pool], asker()
+    ask = asker()
     grant_id, certificate = await world.enrolled()
-    before = here._news
     change = "UPDATE federation_grants SET status = $2::grant_status, revoked_at = $3 WHERE id = $1"
     await world.pool.execute(change, grant_id, "revoked", datetime.now(UTC))
-    await until(lambda: here._news > before)
+    await hear_all(world)
     refused = await (await ask(certificate)).get_json()
     looked_up.clear()
     again = await (await ask(certificate)).get_json()
     assert (again["detail"], refused["detail"], looked_up) == (*["the grant was revoked"] * 2, [])
     rows = await world.pool.fetch("SELECT peer FROM federation_audit_log WHERE outcome = 'forbidden'")
     assert [row["peer"] for row in rows] == ["home", "home"]
-    before = here._news
     await world.pool.execute(change, grant_id, "active", None)
-    await until(lambda: here._news > before)
+    await hear_all(world)
     assert (await ask(certificate)).status_code == 200
 
 
@@ -210,16 +215,15 @@ async def test_who_was_let_in_costs_the_database_nothing_and_is_let_in_no_longer
 
 async def test_who_was_let_in_is_forgotten_with_any_news(world: Any, asker: Any) -> None:
     await kept(world)
-    here, ask = standings._open[world.pool], asker()
+    ask = asker()
     grant_id, certificate = await world.enrolled()
     _, others = await world.enrolled()
     for each in (certificate, certificate, others, others):
         assert (await ask(each)).status_code == 200
-    before = here._news
     await world.pool.execute(
         "UPDATE federation_certificates SET ended_at = now() WHERE grant_id = $1", grant_id
     )
-    await until(lambda: here._news > before)
+    await hear_all(world)
     assert [(await ask(each)).status_code for each in (certificate, others)] == [403, 200]
 
 
