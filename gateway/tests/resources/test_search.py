@@ -7,7 +7,9 @@ import re
 from importlib.resources import files
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
+from pydantic import create_model
 
 from mosaic_gateway.config.model import Language
 from mosaic_gateway.resources import ResourceRows, Searching, prepare_search, search
@@ -15,7 +17,7 @@ from mosaic_gateway.resources.search_index import language_index
 from mosaic_gateway.resources.search_query import LANGUAGES
 from mosaic_hookspecs.errors import Malformed
 from mosaic_hookspecs.scope import Scope
-from mosaic_hookspecs.types import GrantView, User
+from mosaic_hookspecs.types import GrantView, Resource, User
 
 
 def grant(user, *columns) -> GrantView:
@@ -312,3 +314,29 @@ async def test_a_peer_searches_many_rows_only_in_a_language_that_has_an_index(
     with pytest.raises(Malformed, match="lang") as caught:
         await both.search(view, "things", german | {"lang": "french"})
     assert caught.value.faults[0].message.endswith("english, german")
+
+
+async def test_a_resource_may_have_any_name_that_the_statement_uses(pool, ada):
+    """Of a table that a part of the statement hides nothing would be found."""
+    names = ["q", "teams_", "places", "r", "f", "found", "tasks_teams"]
+    for name in names:
+        await pool.execute(
+            f"CREATE TABLE {name} (title text NOT NULL); SELECT make_resource('{name}', '{{title}}')"
+        )
+        await pool.execute(f"INSERT INTO {name} (owner_id, title) VALUES ($1, 'a green tree')", ada.id)
+    resources = [Resource(name, create_model(name, title=str), "any", ("title",)) for name in names]
+    rows = ResourceRows(pool, resources, lambda: [b"k" * 32])
+    for name in names:
+        for language in ("english", "german"):
+            answer = json.loads((await rows.search(ada, name, {"q": "green", "lang": language})).body)
+            assert [item["title"] for item in answer["items"]] == ["a green tree"], name
+
+
+async def test_the_fullest_row_that_could_be_kept_still_can(pool):
+    """Of as many words as there is room for, to the byte, one goes for the tag."""
+    text = "SELECT string_agg(lpad(n::text, 8, '0'), ' ') FROM generate_series(1, $1::int) n"
+    fullest = f"to_tsvector('simple', ({text}))"
+    with pytest.raises(asyncpg.ProgramLimitExceededError):
+        await pool.fetchval(f"SELECT {fullest}", 87_382)
+    words = f"words_of_place({fullest}, gen_random_uuid())"
+    assert await pool.fetchval(f"SELECT cardinality(tsvector_to_array({words}))", 87_381) == 87_381

@@ -45,7 +45,7 @@ def vectors(shell: Shell, resources: tuple[str, ...], anew: bool) -> None:
 @click.argument("language")
 @click.pass_obj
 def language(shell: Shell, resource: str, language: str) -> None:
-    """Make an index for searches of RESOURCE in LANGUAGE, which then take no longer than those in English."""
+    """Make an index for searches of RESOURCE in LANGUAGE, which else read every row the viewer sees."""
     from mosaic_gateway.resources.search_query import LANGUAGES
 
     known = next((each for each in LANGUAGES if each == language and each != "english"), None)

@@ -2,9 +2,8 @@
 
 -- name: page
 -- One more row than asked for tells that there are more. Items are NULL where a row is so long that many like it would
--- exceed the budget, with six bytes written for each of theirs, as JSON writes some: then long_page is asked, which
--- adds up.
-SELECT array_agg(CASE WHEN 6 * ({weight}) <= {budget} / {ceiling} THEN {json} END) AS items,
+-- exceed the budget, were each byte written in six, as JSON writes some: then long_page is asked, which adds up.
+SELECT array_agg(CASE WHEN {weight} <= {budget} / {ceiling} / 6 THEN {json} END) AS items,
        (array_agg(r."{sort}"))[{limit}]::text AS value,
        (array_agg(r.id))[{limit}]::text AS id
 FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {limit} + 1) r;
@@ -45,7 +44,7 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL
 -- name: items
 SELECT {json} AS item, r."{sort}"::text AS value, r.id::text AS id
 FROM (
-    SELECT r.*, row_number() OVER w AS _n, sum(6 * ({weight})) OVER w AS _bytes
+    SELECT r.*, row_number() OVER w AS _n, 6 * sum({weight}) OVER w AS _bytes
     FROM ({ways}) r WINDOW w AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
     ORDER BY {order} LIMIT {limit}
 ) r

@@ -44,7 +44,7 @@ class Searching:
     vectors: frozenset[str] = frozenset()  # resources that have a table of them
     walled: bool = False  # row-level security lets peers' searches use no index of words
     crowds: dict[object, float] = field(
-        default_factory=dict, compare=False
+        default_factory=dict, compare=False, repr=False
     )  # who sees many rows, until when known
 
     def modes(self, table: Table) -> tuple[Mode, ...]:
@@ -80,7 +80,7 @@ async def search_rows(
     search = parse_search(params, modes=searching.modes(table), language=searching.language)
     if isinstance(viewer, GrantView) and search.mode != "vector":
         await _refuse_unindexed(database, table, sight, search.language, values)
-    crowded = search.mode != "text" and await _crowded(database, searching, table, sight, values)
+    crowded = search.mode != "text" and await _crowded(database, searching, table, viewer, sight, values)
     limit, at = capped(viewer, search.limit), len(values) + 1
     values += [search.words, search.prefixes, limit, _subject(viewer)]
     similarity = 0.0
@@ -125,17 +125,22 @@ async def _refuse_unindexed(
 
 
 async def _crowded(
-    database: Reads, searching: Searching, table: Table, sight: Sight, values: Sequence[object]
+    database: Reads,
+    searching: Searching,
+    table: Table,
+    viewer: Viewer,
+    sight: Sight,
+    values: Sequence[object],
 ) -> bool:
     """Whether the viewer sees too many rows to compare all of their vectors. To find that out means to count them."""
-    viewer = (table.name, sight, str(values))
-    if searching.crowds.get(viewer, 0.0) > time.monotonic():
+    who = (table.name, viewer.grant_id if isinstance(viewer, GrantView) else viewer.id)
+    if searching.crowds.get(who, 0.0) > time.monotonic():
         return True
     crowded = await _sees_more(database, _EXACT, table, sight, values)
     if crowded:
         if len(searching.crowds) >= _CROWDS:
             searching.crowds.clear()
-        searching.crowds[viewer] = time.monotonic() + _CROWDED
+        searching.crowds[who] = time.monotonic() + _CROWDED
     return crowded
 
 
@@ -181,7 +186,7 @@ def _subject(viewer: Viewer) -> UUID:
 @lru_cache(maxsize=512)
 def _statement(name: Literal["search", "long_search"], shape: _Shape) -> str:
     table, at = shape.table, shape.at
-    sight = shape.sight._replace(teams=shape.sight.teams and "SELECT t.team_id FROM teams t")  # asked once
+    sight = shape.sight._replace(teams=shape.sight.teams and "SELECT t.team_id FROM _teams t")  # asked once
     order = "r.created_at DESC, r.id DESC" if table.newest_first else "r.id"
     pieces: dict[str, object] = {
         "table": table.name,
@@ -208,7 +213,7 @@ def _statement(name: Literal["search", "long_search"], shape: _Shape) -> str:
         "subject": f"${at + 3}",
         "embedding": f"(SELECT ${at + 4}::text::vector)",  # a query: else a kept plan reads the text for each row
     }
-    own = f"SELECT q.subject FROM q WHERE {'true' if sight.personal else 'false'}"  # noqa: S608 - nothing from outside
+    own = f"SELECT q.subject FROM _q q WHERE {'true' if sight.personal else 'false'}"  # noqa: S608 - nothing from outside
     pieces["places"] = " UNION ALL ".join(filter(None, (sight.teams, own)))
     view = table.resource.view
     pieces["ways"] = _ways(sight, pieces, "_in_view" if view else "")

@@ -2,18 +2,19 @@
 -- However a row was found, it goes out only through {visible} in this statement.
 
 -- name: asked
-WITH q AS MATERIALIZED (
+-- No resource has a name that begins so: it would be hidden by these.
+WITH _q AS MATERIALIZED (
     SELECT search_query('{language}', {words}::text, {prefixes}::text[]) AS query, {subject}::uuid AS subject
-), teams AS MATERIALIZED (
+), _teams AS MATERIALIZED (
     {teams}
-), places AS MATERIALIZED (
-    SELECT p.place, query_of_place(q.query, p.place) AS query FROM q, ({places}) p (place)
+), _places AS MATERIALIZED (
+    SELECT p.place, query_of_place(q.query, p.place) AS query FROM _q q, ({places}) p (place)
 )
 
 -- name: search
 -- An item that is NULL may be long: long_search then says how many of them there is room for.
 {asked}
-SELECT array_agg(CASE WHEN 6 * ({weight}) <= {budget} / {ceiling} THEN {item} END) AS items
+SELECT array_agg(CASE WHEN {weight} <= {budget} / {ceiling} / 6 THEN {item} END) AS items
 FROM (
     SELECT {raw}, f.rank FROM {rows} ORDER BY {best_first} LIMIT {limit}::bigint
 ) r
@@ -49,18 +50,18 @@ WHERE p._n = 1 OR p._size <= {budget}
 
 -- name: text_in_view
 -- Each way by itself, whole rows: no condition of a join gets behind the barrier of a view.
-SELECT r.*, ts_rank(r._words, (SELECT query FROM q)) AS rank
+SELECT r.*, ts_rank(r._words, (SELECT query FROM _q)) AS rank
 FROM (SELECT r.* FROM ({ways}) r ORDER BY {order} LIMIT {ranked}) r
 ORDER BY rank DESC, {order} LIMIT {ceiling}
 
 -- name: personal_way_in_view
 SELECT r.*, {text_vector} AS _words
-FROM "{table}" r WHERE {personal} AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+FROM "{table}" r WHERE {personal} AND {shown} AND ({text_vector}) @@ (SELECT query FROM _q)
 
 -- name: team_way_in_view
 SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
     SELECT r.*, {text_vector} AS _words FROM "{table}" r
-    WHERE r.team_id = t.team_id AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+    WHERE r.team_id = t.team_id AND {shown} AND ({text_vector}) @@ (SELECT query FROM _q)
     OFFSET 0
 ) r
 
@@ -69,7 +70,7 @@ SELECT r.* FROM ({teams}) t CROSS JOIN LATERAL (
 SELECT {keys}, r.at, ts_rank(r._words, r._query) AS rank
 FROM (
     SELECT {keys}, r.at, r._words, p.query AS _query
-    FROM places p CROSS JOIN LATERAL (
+    FROM _places p CROSS JOIN LATERAL (
         SELECT {keys}, r.ctid AS at, r.search_vector AS _words FROM "{table}" r
         WHERE r.search_vector @@ p.query AND {in_place} AND {shown}
         OFFSET 0  -- a fence: else of very many places the whole table might be read
@@ -79,11 +80,11 @@ FROM (
 ORDER BY rank DESC, {order} LIMIT {ceiling}
 
 -- name: text_anew
-SELECT {keys}, r.at, ts_rank(r._words, (SELECT query FROM q)) AS rank
+SELECT {keys}, r.at, ts_rank(r._words, (SELECT query FROM _q)) AS rank
 FROM (
     SELECT {keys}, r.ctid AS at, {text_vector} AS _words FROM "{table}" r
     -- Visible, as the index knows it.
-    WHERE ARRAY[{place}] && ARRAY(SELECT place FROM places) AND {shown} AND ({text_vector}) @@ (SELECT query FROM q)
+    WHERE ARRAY[{place}] && ARRAY(SELECT place FROM _places) AND {shown} AND ({text_vector}) @@ (SELECT query FROM _q)
     ORDER BY {order} LIMIT {ranked}
 ) r
 ORDER BY rank DESC, {order} LIMIT {ceiling}
@@ -148,7 +149,7 @@ SELECT {keys} FROM "{table}" r WHERE {personal} AND {shown}
 SELECT {keys} FROM ({teams}) t JOIN "{table}" r ON r.team_id = t.team_id WHERE {shown}
 
 -- name: highlight
-ts_headline('{language}', translate(left(r."{column}", {most}), E'\x02\x03', ''), (SELECT query FROM q),
+ts_headline('{language}', translate(left(r."{column}", {most}), E'\x02\x03', ''), (SELECT query FROM _q),
             E'StartSel=\x02, StopSel=\x03, {how}') AS "{column}"
 
 -- name: with_settings

@@ -4,7 +4,8 @@
 
 -- Four characters of the end of the id, which is random in all kinds of id that are made today. Where two places have
 -- the same, one in 16 million, a search asks each row of both whose it is. No word, with its tag, takes more room than
--- it did with a position, of which each has one: what fitted into a tsvector still fits. Nothing here is found through
+-- it did with a position, of which each has one; and the tag alone takes that of a word which is left out. So what fitted
+-- into a tsvector still fits. Nothing here is found through
 -- the search path: a dump is put back without one.
 CREATE FUNCTION words_of_place(words tsvector, place uuid) RETURNS tsvector
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT AS $$
@@ -15,6 +16,7 @@ BEGIN
         words := ts_delete(words, ARRAY(SELECT w FROM unnest(tsvector_to_array(words)) w WHERE octet_length(w) > 2042));
         IF pg_column_size(words) > 1000000 THEN
             words := strip(words);  -- places are kept, positions are not
+            words := ts_delete(words, (tsvector_to_array(words))[1]);
         END IF;
     END IF;
     -- No word has a space in it. The tag alone is a word, too: by it a search for rows without a word finds all.
