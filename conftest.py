@@ -180,6 +180,15 @@ def new_database(
 
 
 @pytest.fixture
+def no_search() -> Iterator[None]:
+    """Nobody looks for what refers to itself."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def migration_sets() -> list[MigrationSet]:
     """Which tables a test starts with; a folder of tests may add its own."""
     return [CORE]

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import ssl
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import httptools
@@ -15,15 +14,6 @@ import pytest
 from quart import Quart, Request, request
 
 from mosaic_gateway.http import listener_app
-
-
-@pytest.fixture
-def no_search() -> Iterator[None]:
-    """Nobody looks for what refers to itself."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 import weakref
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,15 +14,6 @@ import pytest
 from mosaic_federation.brief import Brief
 from mosaic_federation.reading.flights import Flights
 from mosaic_hookspecs.errors import Unavailable
-
-
-@pytest.fixture
-def no_search() -> Iterator[None]:
-    """Nobody looks for what refers to itself."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 class Request:

@@ -37,7 +37,7 @@ def _time(moment: datetime) -> str:
     return f'"{moment.isoformat(timespec="microseconds")}"'
 
 
-# An encoder of its own for each event would cost more than all else that is done for its row.
+# An encoder of its own for each value would cost more than all else that is done for a row that is read.
 _SPELLED: Mapping[type, Callable[[Any], str]] = {
     str: _text,
     int: str,
@@ -78,11 +78,11 @@ class Chain:
         A clock that is set back a little stands still for the stream: its rows are in the order of their times.
         """
         seq, at = self.seq + 1, max(at, self.at)
-        e = event
         payload = _ROW % (
-            _time(at), e.bytes_out, _text(e.direction), _id(e.grant_id), e.latency_us, _text(e.outcome), _text(e.peer),
-            _text(e.query_hash), _text(e.request_id), _text(e.resource), e.rows, seq, _text(e.serial),
-            _id(self.stream), _id(e.subject_id), _text(e.trace_id), _text(e.verb),
+            _time(at), event.bytes_out, _text(event.direction), _id(event.grant_id), event.latency_us,
+            _text(event.outcome), _text(event.peer), _text(event.query_hash), _text(event.request_id),
+            _text(event.resource), event.rows, seq, _text(event.serial), _id(self.stream), _id(event.subject_id),
+            _text(event.trace_id), _text(event.verb),
         )  # fmt: skip
         return Entry(seq, at, payload, self.head, link(self.head, payload))
 

@@ -148,13 +148,24 @@ class Writer:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                await _while_busy(_GATHERING)
+                await self._gather()
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 if wanted := [one for one in batch if one.is_wanted]:
                     await self._commit(wanted)
                 self._forget_answered()
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Wait until the loop has nothing else to do: a commit costs as much as ten rows, so many are to share it."""
+        turn = time.perf_counter()
+        until = turn + _GATHERING
+        while turn < until and len(self._waiting) < BATCH:
+            before = turn
+            await asyncio.sleep(0)
+            turn = time.perf_counter()
+            if turn - before < _TURN:
+                return
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
@@ -205,18 +216,6 @@ class Writer:
             _log.error("audit: no checkpoint could be signed: %s", why)
         finally:
             self._signing = None
-
-
-async def _while_busy(seconds: float) -> None:
-    """Wait until the loop has nothing else to do: a commit costs as much as ten rows do, so many are to share it."""
-    turn = time.perf_counter()
-    until = turn + seconds
-    while turn < until:
-        before = turn
-        await asyncio.sleep(0)
-        turn = time.perf_counter()
-        if turn - before < _TURN:
-            return
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -41,9 +41,7 @@ class Standings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: Brief[UUID, Standing] = Brief()
-        self._refusals: Brief[Claims, Refusal] = (
-            Brief()
-        )  # claims hold the key, too: of another nothing is told
+        self._refusals: Brief[Claims, Refusal] = Brief()  # claims hold the key: of another nothing is told
         self._admitted: Brief[bytes, Admitted] = Brief()  # by certificate, DER
         self._hearing = False
         self._news = 0  # how often something was forgotten
