@@ -89,6 +89,8 @@ GROUPS: Mapping[str, Sequence[Shown]] = {
 }
 _GROWN = re.compile(r"([\d,]+) (.+), CPU of gateway and Postgres \| ([\d,]+) \2")
 _GROWTH = 1.15  # the goal: so much more at most
+_AS_MANY = re.compile(r"([\d,]+) (.+), throughput \| ([\d,]+) \2")
+_FLAT = 0.85  # the goal: answers a second, at least so many
 
 
 def found(results: Results, shown: Shown) -> Bar | None:
@@ -152,6 +154,8 @@ def table(results: Results) -> str:
 def _goal(bench: str, what: str) -> str:
     if _GROWN.fullmatch(what):
         return f"≤ {_GROWTH}"
+    if _AS_MANY.fullmatch(what):
+        return f"≥ {_FLAT}"
     for shown in (shown for each in GROUPS.values() for shown in each):
         if shown.goal and shown.bench == bench and shown.is_of(what):
             return f"≤ {1 / shown.goal:.2g}" if shown.times else f"≥ {shown.goal:g}"
