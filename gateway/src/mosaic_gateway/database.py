@@ -18,6 +18,8 @@ from mosaic_hookspecs.types import DatabaseLocation
 CONNECT_TIMEOUT = 4.5  # seconds; less than a probe has, so that it can say why
 _TIMEOUT = 30.0  # seconds, for a statement
 PEER_TIMEOUT = 5.0  # seconds, for one of a peer: the server itself ends it then
+_SILENCE = 30.0  # seconds without a message, after which a connection that listens is asked if it lives
+_PATIENCE = 5.0  # seconds that it has to say so
 _SESSION = {"search_path": "mosaic, public", "timezone": "UTC", "application_name": "mosaic"}
 _BROKEN = (
     OSError,
@@ -142,7 +144,10 @@ class Pool(Statements):
 
     @asynccontextmanager
     async def listen(self, channel: str) -> AsyncIterator[AsyncIterator[str]]:
-        """Messages of ``NOTIFY channel``; takes one connection of the pool for its duration."""
+        """Messages of ``NOTIFY channel``; takes one connection of the pool for its duration.
+
+        Raises :class:`Unavailable` once the connection is lost, after half a minute also one that nobody ended.
+        """
         inbox: asyncio.Queue[str | None] = asyncio.Queue()
         gone = asyncio.Event()
 
@@ -159,7 +164,7 @@ class Pool(Statements):
             with _as_unavailable:
                 await connection.add_listener(channel, heard)
                 connection.add_termination_listener(lost)
-            yield _until_lost(inbox)
+            yield _until_lost(inbox, connection)
         finally:
             try:
                 if not gone.is_set():  # else the pool has taken it back by itself
@@ -169,10 +174,22 @@ class Pool(Statements):
                 await self._target.release(connection)
 
 
-async def _until_lost(inbox: asyncio.Queue[str | None]) -> AsyncIterator[str]:
-    while (message := await inbox.get()) is not None:
+async def _until_lost(inbox: asyncio.Queue[str | None], connection: Any) -> AsyncIterator[str]:
+    while (message := await _next(inbox, connection)) is not None:
         yield message
     raise Unavailable("the connection that listens to the database was lost", remedy="try again")
+
+
+async def _next(inbox: asyncio.Queue[str | None], connection: Any) -> str | None:
+    """The next message, None once the connection is lost. Where a road is cut no packet says so: it is asked."""
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SILENCE):
+                return await inbox.get()
+        try:
+            await connection.execute("SELECT", timeout=_PATIENCE)
+        except (*_BROKEN, asyncpg.PostgresError):
+            connection.terminate()  # it is told to be lost, like any other
 
 
 async def _keep_session(_connection: object) -> None:
