@@ -257,6 +257,17 @@ async def test_those_that_no_grant_allows_cannot_fill_the_log(
     await until(let_in)  # an address that has strangers behind it is not shut out; the news take a moment
 
 
+async def test_who_asks_too_often_keeps_nobody_from_hearing_that_a_grant_has_ended(
+    world: Any, asker: Asker
+) -> None:
+    ask = asker(requests_per_grant=1, refusals_per_address=1)
+    _, busy = await world.enrolled()
+    ended, other = await world.enrolled()
+    assert [(await ask(busy)).status_code for _ in range(4)] == [200, 429, 429, 429]
+    await world.pool.execute("UPDATE federation_grants SET status = 'expired' WHERE id = $1", ended)
+    assert (await ask(other)).status_code == 403
+
+
 def told(caplog: pytest.LogCaptureFixture) -> list[int]:
     """How many requests each warning says are not on record."""
     return [int(line.split()[0]) for line in caplog.messages if "are not in the audit log" in line]

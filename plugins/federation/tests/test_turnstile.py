@@ -59,6 +59,16 @@ async def test_a_limit_that_was_changed_holds_for_who_comes_from_then_on() -> No
             await turnstile.one("a", 1).__aenter__()
 
 
+async def test_a_line_is_forgotten_when_its_last_one_is_called_in_and_gone_at_that_moment() -> None:
+    turnstile = Turnstile(5, 60)
+    async with turnstile.one("a", 1):
+        waiting = asyncio.create_task(turnstile.one("a", 1).__aenter__())
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert not turnstile._lines
+
+
 @given(st.lists(st.sampled_from(["come", "leave", "cancel waiting", "leave and cancel"]), max_size=60))
 def test_places_are_never_lost_and_never_too_many(steps: list[str]) -> None:
     async def run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from mosaic_hookspecs.protocols import Database, Host
 
 if TYPE_CHECKING:
     from mosaic_federation.link import Links
+
+log = logging.getLogger("mosaic.federation")
 
 PEER_REMOVED = "federation.peer_removed"  # a channel
 
@@ -45,10 +48,12 @@ async def _drop_removed(host: Host) -> None:
     """A message that was missed is as good as one that came: what counts is the table."""
     async with host.cache().subscribe(PEER_REMOVED) as messages:
         async for _ in messages:
-            links = _open.get(host.database)
-            if links is not None:
-                with suppress(Unavailable):
+            try:
+                if links := _open.get(host.database):
                     await links.keep_only({peer.id for peer in await Peers(host.database).all()})
+            except Exception as error:  # whatever it is, the next message is heard
+                why = error.detail if isinstance(error, Unavailable) else type(error).__name__
+                log.warning("connections to peers that were removed end when they are idle: %s", why)
 
 
 def links_of(host: Host) -> Links:

@@ -46,17 +46,15 @@ class Turnstile:
         if line.inside < most and not line.waiting:
             line.inside += 1
         else:
-            await self._turn(line, most)
+            await self._turn(key, line, most)
 
     def leave(self, key: Hashable) -> None:
         """Let the next one in."""
         line = self._lines[key]
         line.inside -= 1
-        _call(line)
-        if not line.inside and not line.waiting:
-            del self._lines[key]
+        self._go_on(key, line)
 
-    async def _turn(self, line: _Line, most: int) -> None:
+    async def _turn(self, key: Hashable, line: _Line, most: int) -> None:
         if len(line.waiting) >= self._waiting:
             raise Full(self, most)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -65,19 +63,24 @@ class Turnstile:
             async with asyncio.timeout(self._patience):
                 await turn
         except TimeoutError:
-            self._give_up(line, turn, most)
+            self._give_up(key, line, turn, most)
             raise Full(self, most) from None
         except BaseException:  # whoever asked is gone
-            self._give_up(line, turn, most)
+            self._give_up(key, line, turn, most)
             raise
 
-    @staticmethod
-    def _give_up(line: _Line, turn: asyncio.Future[None], most: int) -> None:
+    def _give_up(self, key: Hashable, line: _Line, turn: asyncio.Future[None], most: int) -> None:
         if turn.cancelled():
             line.waiting.remove((turn, most))
         else:  # called in at this very moment
             line.inside -= 1
+        self._go_on(key, line)
+
+    def _go_on(self, key: Hashable, line: _Line) -> None:
+        """Let the next ones in, and forget a line that nobody stands in."""
         _call(line)
+        if not line.inside and not line.waiting:
+            del self._lines[key]
 
 
 class _Place:
