@@ -21,7 +21,9 @@ from mosaic_audit.checkpoints import sign_all
 from mosaic_audit.exported import Exported
 from mosaic_audit.exporting import with_proof
 from mosaic_audit.merkle import root_of
+from mosaic_audit.plugin import mosaic_jobs
 from mosaic_audit.retention import retire
+from mosaic_audit.settings import Settings
 from mosaic_audit.stored import Part, Stored
 from mosaic_audit.verifying import Report, verify
 from mosaic_audit.writer import Writer
@@ -29,6 +31,7 @@ from mosaic_gateway.database import Pool
 from mosaic_gateway.sealing import Keyring, create_keys
 from mosaic_hookspecs.audit import AuditCheckpoint
 from mosaic_hookspecs.errors import ConfigError, Conflict, Malformed
+from mosaic_hookspecs.jobs import perform
 from mosaic_hookspecs.types import AuditEvent
 
 if TYPE_CHECKING:
@@ -394,6 +397,18 @@ async def test_old_months_go_and_the_rest_can_still_be_verified(log: Log, pool: 
     assert [(r.rows, r.broken_at) for r in reports if r.stream] == [(3, None)]
     assert reports[0].broken_at is None
     assert await retire(log.host, cutoff()) == []
+
+
+async def test_old_months_go_by_themselves_and_have_hours_for_it(log: Log, pool: Pool) -> None:
+    await aged(log)
+    log.host.settings = lambda _: Settings(keep_days=1)
+    offered = {job.name: job for job in mosaic_jobs(log.host)}
+    await perform(offered, "audit.retain", {})
+    assert await pool.fetchval("SELECT count(*) FROM federation_audit_log") == 2
+    assert broken(await log.verify()) == []
+    retain = offered["audit.retain"]
+    assert retain.every is not None
+    assert 3600 <= retain.timeout * retain.attempts < retain.every, "over before the next one begins"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ class Exported:
             self.key, self.part = read_key(line["key"]), Part(int(line["base"]), line["archive"])
         elif kind == "checkpoint":
             checkpoint = AuditCheckpoint(str(line["payload"]), bytes.fromhex(line["signature"]))
-            self._checkpoints.append(Filed(checkpoint.number, checkpoint.at, checkpoint))
+            spans = self._by_checkpoint[checkpoint.number]  # they come further down
+            self._checkpoints.append(Filed(checkpoint.number, checkpoint.at, checkpoint, spans))
         elif kind == "span":
             number, span = int(line["checkpoint"]), _span(line)
             self._by_checkpoint[number].append(span)
@@ -93,10 +94,6 @@ class Exported:
         """As they are in the file."""
         for filed in self._checkpoints:
             yield filed
-
-    async def spans_of_checkpoint(self, number: int) -> Sequence[Span]:
-        """From memory."""
-        return self._by_checkpoint.get(number, [])
 
     async def spans_of_stream(self, stream: UUID) -> Sequence[tuple[int, Span]]:
         """From memory."""

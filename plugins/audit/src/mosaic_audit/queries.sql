@@ -101,8 +101,8 @@ WHERE CASE current_setting('synchronous_commit') WHEN 'off'
 INSERT INTO federation_audit_spans (checkpoint, stream, first, last, head, root, retired)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 
--- name: spans_of_checkpoint
-SELECT * FROM federation_audit_spans WHERE checkpoint = $1 ORDER BY retired, stream, last
+-- name: spans_of_checkpoints
+SELECT * FROM federation_audit_spans WHERE checkpoint > $1 AND checkpoint <= $2
 
 -- name: spans_of_stream
 SELECT * FROM federation_audit_spans WHERE stream = $1 ORDER BY checkpoint, retired, last

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from mosaic_audit.chain import START
@@ -14,18 +17,24 @@ from mosaic_hookspecs.audit import AuditCheckpoint
 from mosaic_hookspecs.protocols import Queries
 from mosaic_hookspecs.sql import load_queries
 
-_PAGE = 5000  # rows
+_PAGE = 1000  # rows: read from the wire in one go, 5 ms
+_CHECKPOINTS = 200  # in a page: with each come a few spans of every process
+_WORK = 1e-3  # seconds that a page may keep the event loop
+_PAUSE = 1e-3  # seconds; not 0: while the loop is never idle, the writer waits for rows to share a commit
+
+T = TypeVar("T")
 
 _sql = load_queries("mosaic_audit", "queries.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A checkpoint, and where it was found."""
+    """A checkpoint, where it was found, and what is said to be covered by it, in any order."""
 
     number: int
     at: datetime
     checkpoint: AuditCheckpoint
+    spans: Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,6 @@ class Source(Protocol):
         """In order of their numbers."""
         ...
 
-    async def spans_of_checkpoint(self, number: int) -> Sequence[Span]:
-        """In any order."""
-        ...
-
     async def spans_of_stream(self, stream: UUID) -> Sequence[tuple[int, Span]]:
         """With the number of each one's checkpoint, in order."""
         ...
@@ -91,7 +96,7 @@ class Source(Protocol):
 
 
 class Stored:
-    """Implements :class:`Source`."""
+    """Implements :class:`Source`. The event loop goes on while it is read."""
 
     def __init__(self, database: Queries, part: Part = Part()) -> None:
         self._database = database
@@ -106,19 +111,24 @@ class Stored:
     async def checkpoints(self) -> AsyncIterator[Filed]:
         """Page by page."""
         number = 0
-        while page := await self._database.fetch(_sql.checkpoints, number, _PAGE):
-            for row in page:
-                yield Filed(row["number"], row["at"], AuditCheckpoint(row["payload"], row["signature"]))
+        while page := await self._database.fetch(_sql.checkpoints, number, _CHECKPOINTS):
+            spans = await self._spans(number, page[-1]["number"])
+            async for row in _paced(page):
+                checkpoint = AuditCheckpoint(row["payload"], row["signature"])
+                yield Filed(row["number"], row["at"], checkpoint, spans.get(row["number"], ()))
             number = page[-1]["number"]
 
-    async def spans_of_checkpoint(self, number: int) -> Sequence[Span]:
-        """By index."""
-        return [Span.read(row) for row in await self._database.fetch(_sql.spans_of_checkpoint, number)]
+    async def _spans(self, after: int, last: int) -> Mapping[int, Sequence[Span]]:
+        """By the number of their checkpoint."""
+        spans: dict[int, list[Span]] = defaultdict(list)
+        async for row in _paced(await self._database.fetch(_sql.spans_of_checkpoints, after, last)):
+            spans[row["checkpoint"]].append(Span.read(row))
+        return spans
 
     async def spans_of_stream(self, stream: UUID) -> Sequence[tuple[int, Span]]:
         """By index."""
         rows = await self._database.fetch(_sql.spans_of_stream, stream)
-        return [(row["checkpoint"], Span.read(row)) for row in rows]
+        return [(row["checkpoint"], Span.read(row)) async for row in _paced(rows)]
 
     async def stray_span(self) -> int | None:
         """By an anti-join."""
@@ -133,8 +143,18 @@ class Stored:
         """Page by page. Of two rows with one number both are given."""
         at: datetime | None = None
         while page := await self._database.fetch(_sql.rows, stream, after, at, _PAGE):
-            for row in page:
+            async for row in _paced(page):
                 if last is not None and row["seq"] > last:
                     return
                 yield row
             after, at = page[-1]["seq"], page[-1]["at"]
+
+
+async def _paced(page: Iterable[T]) -> AsyncIterator[T]:
+    """All of a page, with pauses: a gateway answers while it verifies its log."""
+    since = perf_counter()
+    for item in page:
+        yield item
+        if perf_counter() - since > _WORK:
+            await asyncio.sleep(_PAUSE)
+            since = perf_counter()
