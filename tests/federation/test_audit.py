@@ -134,6 +134,20 @@ def test_rows_are_found_by_what_they_say_page_by_page(asked: Any) -> None:
     assert [row["at"] for row in seen] == sorted(row["at"] for row in seen)
 
 
+@pytest.mark.parametrize("command", ["query", "tail"])
+def test_a_filter_that_is_misspelt_is_no_all_clear(asked: Any, command: str) -> None:
+    refused = asked.run("audit", command, "--verb", "offr", code=2)
+    assert "'offer'" in refused
+    notes = [
+        subprocess.run(
+            asked.mosaic("audit", command, "--outcome", outcome, "--peer", "nobody"),
+            capture_output=True, text=True, check=True,
+        ).stderr
+        for outcome in ("not-fuond", "not-found")
+    ]  # fmt: skip
+    assert ["no row of the log has the outcome" in each for each in notes] == [True, False]
+
+
 def test_tail_follows_what_comes(asked: Any, tls: ssl.SSLContext) -> None:
     command = asked.mosaic("audit", "tail", "--limit", "1", "--follow", "--json", "--resource", "tasks")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
@@ -155,7 +169,9 @@ def test_an_export_proves_itself_elsewhere(asked: Any, tmp_path: Path) -> None:
     reports = json.loads(subprocess.run(offline, check=True, capture_output=True, cwd=tmp_path).stdout)
     assert sum(report["rows"] for report in reports if report["stream"]) >= 3
     file.write_text(file.read_text().replace('"rows": 3', '"rows": 0', 1))
-    assert subprocess.run(offline, check=False, capture_output=True, cwd=tmp_path).returncode == 1
+    edited = subprocess.run(offline, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert edited.returncode == 1
+    assert edited.stderr.splitlines()[-1].startswith("The log does not hold")
     assert asked.json("audit", "verify", "--checkpoint", str(kept))[0]["broken_at"] is None
     kept.write_text(kept.read_text().replace('\\"rows\\":', '\\"rows\\":1'))
     assert "not signed with this gateway's key" in asked.run(

@@ -53,7 +53,7 @@ def test_the_url_may_come_by_standard_input(home: Any, work: Any) -> None:
 def test_without_yes_nobody_to_ask_means_no(home: Any, work: Any) -> None:
     offer = work.offer()
     done = piped(home, offer["url"] + "\n", "-", "--name", "unasked")
-    assert done.returncode == 130
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
     assert work.json("federation", "grant", "show", offer["id"])["status"] == "pending"
 
 
@@ -87,6 +87,15 @@ def test_every_step_of_the_way_to_a_peer_is_looked_at(home: Any, peer: Any) -> N
     assert re.fullmatch(r"0\.\d{3} s .*", found["clock"]["detail"])
     text = home.run("federation", "peer", "test", "fresh")
     assert text.count("green") == len(found)
+
+
+@pytest.mark.usefixtures("peer")
+def test_a_list_tells_the_last_answer_to_the_minute(home: Any) -> None:
+    [whole] = [
+        each["answered_at"] for each in home.json("federation", "peer", "list") if each["name"] == "fresh"
+    ]
+    minute = whole[: len("2026-11-22T10:00")].replace("T", " ")
+    assert f" {minute}+00:00 " in home.run("federation", "peer", "list")
 
 
 def test_a_scope_that_has_changed_is_told(home: Any, work: Any, peer: Any) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from mosaic_federation.cli import federation
 from mosaic_federation.cli.shared import actor
-from mosaic_hookspecs.errors import Invalid
+from mosaic_hookspecs.errors import Invalid, Malformed
 
 GRANT = "0b9f7c1e-5d0c-4d0e-9a53-5f3f6d0f9f11"
 
@@ -36,6 +36,21 @@ def test_a_version_that_no_grant_has_is_refused(version: str) -> None:
 def test_a_peer_that_cannot_be_is_refused(peer: str) -> None:
     done = CliRunner().invoke(federation, ["grant", "list", "--peer", peer])
     assert isinstance(done.exception, Invalid)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "said"),
+    [
+        ("http://127.0.0.1/federation/v1/enroll/x\n", ["-"], "--yes"),
+        ("http://127.0.0.1/federation/v1/enroll/x\n", [], "--yes"),
+        ("", ["-"], "nothing was given"),
+        ("\n", ["-", "--yes"], "nothing was given"),
+    ],
+)
+def test_a_pipe_that_cannot_be_asked_or_is_empty_is_refused(url: str, options: list[str], said: str) -> None:
+    done = CliRunner().invoke(federation, ["peer", "add", *options], input=url)
+    assert isinstance(done.exception, Malformed)
+    assert said in str(done.exception)
 
 
 def test_the_record_names_the_account_and_not_what_the_environment_says(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mosaic_audit.key import key_text
 from mosaic_federation.asked import NO_ANSWER
 from mosaic_federation.mutual.reconciling import join
 from mosaic_federation.mutual.witness import Witness, latest_of
@@ -174,6 +175,14 @@ async def test_a_peer_reads_the_rows_of_its_own_grant_page_by_page(
     assert (await ask(mine, "audit/rows?since=yesterday")).status_code == 400
     assert (await ask(mine, f"audit/rows?{since}&after=2026-01-01T00:00:00.000/1")).status_code == 400
     assert (await ask(None, f"audit/rows?{since}")).status_code == 403
+
+
+async def test_a_key_is_shown_as_its_own_gateway_prints_it(world: Any) -> None:
+    grant_id, _ = await world.enrolled()
+    log = StubLog()
+    await Witness(world.pool, "taker", grant_id, "home").hear(log.heads(3), None)
+    [row] = await world.pool.fetch("SELECT key FROM federation_heads")
+    assert (await latest_of(world.pool, "home"))["key"] == key_text(row["key"])
 
 
 async def test_nobody_told_us_anything_yet(world: Any) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mosaic_federation import probes
 from mosaic_federation.joins import Join, Joins
-from mosaic_federation.peers import Peer, Peers
+from mosaic_federation.peers import FAILURES, Peer, Peers
 from mosaic_federation.probes import certificate_probes
 from mosaic_federation.server_identity import listener_tls
 from mosaic_federation.settings import PeerLimits, Settings
@@ -96,6 +96,26 @@ async def test_a_peer_that_refuses_us_is_red_until_it_answers(world: World) -> N
     assert (finding.status, "work: the grant is quarantined" in finding.detail) == ("red", True)
     await Peers(world.pool).answers(peer)
     assert (await findings(world))["federation peers"].status == "green"
+
+
+async def test_each_trouble_with_a_peer_has_its_own_remedy(world: World) -> None:
+    for name in ("asleep", "caught", "ended"):
+        await add_peer(world, name, age=1)
+    peers = {peer.name: peer for peer in await Peers(world.pool).all()}
+
+    async def remedy() -> str:
+        return (await findings(world))["federation peers"].remedy
+
+    for _ in range(FAILURES):
+        await Peers(world.pool).failed(await Peers(world.pool).get("asleep"), "nobody answers")
+    assert "asleep is up" in await remedy()
+    assert "mosaic federation peer test asleep" in await remedy()
+    assert "new URL" not in await remedy()
+    await Peers(world.pool).refused(peers["caught"], "the grant is quarantined: its URL was used twice")
+    assert "admin of caught look into it and release" in await remedy()
+    assert "new URL" not in await remedy()
+    await Peers(world.pool).refused(peers["ended"], "the grant was revoked")
+    assert "admin of ended for a new URL" in await remedy()
 
 
 async def test_a_quarantined_grant_is_red_and_names_the_remedy(world: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -11,7 +12,7 @@ from cryptography import x509
 
 from mosaic_federation.joins import Joins
 from mosaic_federation.lifetimes import ends_soon, in_words
-from mosaic_federation.peers import Peers
+from mosaic_federation.peers import Peer, Peers
 from mosaic_federation.server_identity import is_ending
 from mosaic_federation.settings import Settings
 from mosaic_federation.standings import is_up
@@ -52,40 +53,55 @@ async def _listener(host: Host) -> Finding:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    status: Literal["red", "yellow"]
+    detail: str
+    remedy: str
+
+
 async def _peers(host: Host) -> Finding:
     now = datetime.now(UTC)
     peers = await Peers(host.database).all()
-    expired = [f"{peer.name}: our certificate has expired" for peer in peers if peer.not_after <= now]
-    refused = [f"{peer.name}: {peer.refusal}" for peer in peers if peer.refusal and peer.not_after > now]
-    ending = [
-        f"{peer.name}: our certificate ends soon ({in_words(peer.not_after - now)} more)"
-        for peer in peers
-        if peer.not_after > now and ends_soon(_start(peer.chain), peer.not_after, now)
-    ]
-    away = [
-        f"{peer.name}: not reached ({peer.failure}), {_last(peer.answered_at)}"
-        for peer in peers
-        if peer.retry_at
-    ]
-    not_renewed = [
-        f"{peer.name}: renewing our certificate failed {peer.renewal_failures} time(s): {peer.renewal_failure}"
-        for peer in peers
-        if peer.renewal_failures and peer.not_after > now and not peer.refusal
-    ]
-    ending += not_renewed
-    cut_short = [
-        f"{join.name}: its enrollment was cut short"
+    found = [trouble for peer in peers for trouble in _troubles(peer, now)]
+    found += [
+        _Trouble("yellow", f"{join.name}: its enrollment was cut short", _new_url(join.name))
         for join in await Joins(host.database).all()
         if join.failed
     ]
-    remedy = "`mosaic federation peer test` says more; ask the admins of these for new URLs, or remove them"
-    if expired or refused:
-        return Finding("red", "; ".join(expired + refused + away + ending + cut_short), remedy)
-    if away or ending or cut_short:
-        return Finding("yellow", "; ".join(away + ending + cut_short), remedy)
-    return Finding(
-        "green", f"{len(peers)} peer(s), none that refuses or is away, no certificate near its end"
-    )
+    if not found:
+        return Finding(
+            "green", f"{len(peers)} peer(s), none that refuses or is away, no certificate near its end"
+        )
+    found.sort(key=lambda trouble: trouble.status)  # red ones first
+    remedies = dict.fromkeys(trouble.remedy for trouble in found)
+    return Finding(found[0].status, "; ".join(each.detail for each in found), "; ".join(remedies))
+
+
+def _troubles(peer: Peer, now: datetime) -> Iterator[_Trouble]:
+    test = f"`mosaic federation peer test {peer.name}`"
+    if peer.not_after <= now:
+        yield _Trouble("red", f"{peer.name}: our certificate has expired", _new_url(peer.name))
+    elif peer.refusal:
+        # its words are all that came: a refusal has no finer code
+        quarantined = "quarantined" in peer.refusal
+        release = f"let the admin of {peer.name} look into it and release the grant, then {test}"
+        other = f"{test} says more; {_new_url(peer.name)}"
+        yield _Trouble("red", f"{peer.name}: {peer.refusal}", release if quarantined else other)
+    if peer.retry_at:
+        away = f"{peer.name}: not reached ({peer.failure}), {_last(peer.answered_at)}"
+        yield _Trouble("yellow", away, f"see that {peer.name} is up; {test} says more")
+    if peer.not_after > now and ends_soon(_start(peer.chain), peer.not_after, now):
+        left = in_words(peer.not_after - now)
+        renew = f"`mosaic federation peer renew {peer.name}`, if the running gateway does not"
+        yield _Trouble("yellow", f"{peer.name}: our certificate ends soon ({left} more)", renew)
+    if peer.renewal_failures and peer.not_after > now and not peer.refusal:
+        failed = f"renewing our certificate failed {peer.renewal_failures} time(s): {peer.renewal_failure}"
+        yield _Trouble("yellow", f"{peer.name}: {failed}", f"{test} says more")
+
+
+def _new_url(name: str) -> str:
+    return f"ask the admin of {name} for a new URL, or `mosaic federation peer remove {name}`"
 
 
 async def _grants(host: Host) -> Finding:

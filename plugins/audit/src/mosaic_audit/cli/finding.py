@@ -39,6 +39,8 @@ def tail(line: CommandLine, /, limit: int, follow: bool, as_json: bool, **wanted
         rows = await latest(host.database, Filter(**wanted), limit)
         if follow:
             await _follow(host, Filter(**wanted), rows, as_json)
+        if not rows:
+            await _say_if_never(host, wanted["outcome"])
         return [shown(row) for row in rows]
 
     rows = line.run("audit", work)
@@ -93,9 +95,20 @@ def query(line: CommandLine, /, limit: int, after: str | None, as_json: bool, **
         raise click.BadParameter("give what an earlier page printed", param_hint="--after") from None
 
     async def work(host: Host) -> list[Mapping[str, Any]]:
-        return await page(host.database, Filter(**wanted), limit, place)
+        rows = await page(host.database, Filter(**wanted), limit, place)
+        if not rows:
+            await _say_if_never(host, wanted["outcome"])
+        return rows
 
     rows = line.run("audit", work)
     line.table([shown(row) for row in rows], columns=_ROW, as_json=as_json, empty="No such row.")
     if len(rows) == limit:
         click.echo(f"next page: --after {Place.of(rows[-1])}", err=True)
+
+
+async def _say_if_never(host: Host, outcome: str | None) -> None:
+    """One that is misspelt finds nothing, which is no all-clear. None is refused: a peer's code may be of its own."""
+    from mosaic_audit.log import Filter, page
+
+    if outcome is not None and not await page(host.database, Filter(outcome=outcome), 1):
+        click.echo(f"no row of the log has the outcome {outcome!r}", err=True)

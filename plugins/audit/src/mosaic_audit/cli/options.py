@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from mosaic_audit.times import moment
+from mosaic_hookspecs.types import AuditDirection, AuditVerb
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,16 +23,13 @@ def filter_options(command: F) -> F:
             click.option("--grant", type=click.UUID, help="Of this grant (id)."),
             click.option("--subject", type=click.UUID, help="On behalf of this user (id)."),
             click.option("--resource", help="Of this resource."),
-            click.option(
-                "--verb",
-                help="Of this kind: list, get, search, whoami, capabilities, renew, offer, enroll, other.",
-            ),
+            click.option("--verb", type=click.Choice(get_args(AuditVerb)), help="Of this kind."),
             click.option("--outcome", help='With this outcome: "ok", or the code of the refusal.'),
             click.option("--trace", help="Of this trace (id)."),
             click.option("--request", help="Of this request (id)."),
             click.option(
                 "--direction",
-                type=click.Choice(["answered", "asked"]),
+                type=click.Choice(get_args(AuditDirection)),
                 help="What peers were answered, or what this gateway asked of them.",
             ),
             click.option(

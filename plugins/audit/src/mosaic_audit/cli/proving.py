@@ -110,7 +110,9 @@ def verify(
         empty="The audit log is empty.",
     )
     _say_what_cannot_be_seen(reports, old)
-    if any(report.broken_at is not None for report in reports):
+    if broken := sum(report.broken_at is not None for report in reports):
+        text = f"The log does not hold: {broken} of {len(reports)} parts are broken, as `problem` says above."
+        click.secho(text, fg="red", err=True)
         context.exit(1)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mosaic_federation.cli.shared import actor, json_option, run, terminal
+from mosaic_hookspecs.errors import Malformed
 
 if TYPE_CHECKING:
     from mosaic_federation.checks import Check
@@ -76,7 +77,7 @@ def peer_add(
     from mosaic_federation import joining
     from mosaic_federation.enrollment_url import check_fingerprint, read_url
 
-    enrollment = read_url(_given(url))
+    enrollment = read_url(_given(url, yes=yes))
     if expected is not None:
         check_fingerprint(enrollment, expected)
 
@@ -115,6 +116,8 @@ def peer_list(as_json: bool) -> None:
 
     peers, joins = run(work)
     rows = [*map(_peer_record, peers), *map(_join_record, joins)]
+    if not as_json:
+        rows = list(map(_to_the_minute, rows))
     terminal().table(
         rows, columns=_COLUMNS, as_json=as_json, empty="No peers. See `mosaic federation peer add`."
     )
@@ -226,11 +229,24 @@ def peer_remove(name: str) -> None:
     click.echo(f"peer {name} is removed; the grant on its side is its admin's to revoke")
 
 
-def _given(url: str | None) -> str:
-    if url is None and sys.stdin.isatty():
+def _given(url: str | None, *, yes: bool) -> str:
+    if url not in {None, "-"}:
+        return str(url)
+    asking = sys.stdin.isatty()
+    if url is None and asking:
         typed: str = click.prompt("Enrollment URL (not shown)", hide_input=True, err=True)
         return typed
-    return sys.stdin.readline() if url in {None, "-"} else str(url)
+    read = sys.stdin.readline()
+    if not read.strip():
+        raise Malformed(
+            "nothing was given on standard input", remedy="give it the enrollment URL, as in `… - < url.txt`"
+        )
+    if not (asking or yes):
+        raise Malformed(
+            "standard input is no terminal to ask on whether to enroll",
+            remedy="add --yes, and --expect-fingerprint with what the gateway's admin has told you",
+        )
+    return read
 
 
 def _show_offer(url: EnrollmentURL, offered: Offered, renewed: Peer | None) -> None:
@@ -262,6 +278,11 @@ def _peer_record(one: Peer) -> dict[str, Any]:
     from mosaic_federation.routes import peer_record
 
     return peer_record(one) | {"resources": one.scope.get("resources", [])}
+
+
+def _to_the_minute(row: dict[str, Any]) -> dict[str, Any]:
+    at = row["answered_at"]  # no more is known of it
+    return row | {"answered_at": at and at.isoformat(sep=" ", timespec="minutes")}
 
 
 def _join_record(one: Join) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from another one: each names the hash of the one before, and all between two tha
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -114,7 +115,7 @@ async def latest_of(database: Database, name: str) -> dict[str, Any]:
         "number": row["number"],
         "at": told.at.isoformat(),
         "told_at": row["told_at"].isoformat(),
-        "key": row["key"].hex(),
+        "key": f"ed25519:{b64encode(row['key']).decode()}",  # as `mosaic audit key` prints it there
         "hash": told.hash.hex(),
         "payload": row["payload"],
         "signature": row["signature"].hex(),
