@@ -161,7 +161,7 @@ class TestRefusals:
         edit(home, spoil)
         output = home.run("gateway", "start", code=3)
         assert "lisen: unknown key; did you mean 'listen'?" in output
-        assert "pip install mosaic-pager" in output
+        assert "plugin 'pager' is not installed" in output
 
     def test_a_key_file_open_to_others_or_absent(self, home: Home) -> None:
         keys = home.directory / "data" / "keys.json"

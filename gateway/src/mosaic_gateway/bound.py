@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mosaic_gateway.config import Config, Source, bind, tier_faults, tier_name
+from mosaic_gateway.config import Config, Source, bind, read_variables, tier_faults, tier_name
 from mosaic_gateway.host import GatewayHost, PluginHost
 from mosaic_gateway.plugins import Loaded, Registry, each_item, installed, load, watched
 from mosaic_hookspecs.errors import ConfigError, Fault
@@ -49,10 +49,16 @@ def bind_all(source: Source) -> tuple[Config, Registry, Tier]:
 
 
 def invalid(source: Source, faults: Iterable[Fault]) -> ConfigError:
-    """The error that lists faults of a config."""
+    """The error that lists faults of a config, with the variable where that is what sets the key."""
+    named = [_with_variables(source, fault) for fault in faults]
     return ConfigError(
-        f"{source.path}: the configuration is not valid", faults=faults, remedy="mend the keys above"
+        f"{source.path}: the configuration is not valid", faults=named, remedy="mend the keys above"
     )
+
+
+def _with_variables(source: Source, fault: Fault) -> Fault:
+    names = read_variables(source, fault.where) if fault.where else []
+    return replace(fault, where=f"{fault.where} ({', '.join(names)})") if names else fault
 
 
 def _bind(source: Source) -> tuple[Config | None, Tier | None, Registry, list[Fault], Sequence[str]]:

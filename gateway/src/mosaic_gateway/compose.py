@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
+from mosaic_gateway.addresses import refuse_shared
 from mosaic_gateway.bound import bind_all, invalid
 from mosaic_gateway.config import Config, Source
 from mosaic_gateway.host import GatewayHost, PluginHost
@@ -68,13 +69,18 @@ class Composition:
 
     @cached_property
     def listeners(self) -> Sequence[Listener]:
-        """Sockets to serve, "public" first. Only for serving: a command need not import what serves."""
+        """Sockets to serve, "public" first. Only for serving: a command need not import what serves.
+
+        Raises :class:`ConfigError` for two at one address.
+        """
         config = self.config.listen.public
         own = [Listener("public", config.host, config.port)]
         if bound := self.config.metrics.address:
             own.append(Listener("metrics", *bound, http2=False))
         offered = [*(("gateway", each) for each in own), *self._items("mosaic_listeners")]
-        return _unique("listener", offered, lambda x: x.name)
+        listeners = _unique("listener", offered, lambda x: x.name)
+        refuse_shared(self.source, offered)
+        return listeners
 
     @cached_property
     def mounts(self) -> Sequence[Mount]:

@@ -10,6 +10,7 @@ import pytest
 from mosaic_gateway.compose import compose
 from mosaic_gateway.config import Config, bind, find_config, read_config
 from mosaic_hookspecs.errors import ConfigError
+from mosaic_runs import run_mosaic
 
 GOOD = {"tier": "local", "name": "home", "data_dir": "data", "plugins": {"workspace": {}}}
 
@@ -59,7 +60,7 @@ def test_all_faults_are_reported_together_with_dotted_paths(tmp_path: Path) -> N
         "name", "listen.public.prot", "listen.public.port", "plugins.workspace.colour", "plugins.pager",
     }  # fmt: skip
     assert "did you mean 'port'" in where["listen.public.prot"]
-    assert "pip install mosaic-pager" in where["plugins.pager"]
+    assert "is not installed" in where["plugins.pager"]
 
 
 def test_a_fault_never_repeats_the_value(tmp_path: Path) -> None:
@@ -76,7 +77,54 @@ def test_an_environment_variable_nobody_knows_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOSAIC_LISTN__PUBLIC__PORT", "1")
-    assert [fault.where for fault in composing(tmp_path).faults] == ["listn"]
+    assert [fault.where for fault in composing(tmp_path).faults] == ["listn (MOSAIC_LISTN__PUBLIC__PORT)"]
+
+
+def test_init_and_check_refuse_one_port_for_users_and_peers(tmp_path: Path) -> None:
+    ports = ("--port", "9080", "--federation-port", "9080")
+    refused = run_mosaic("gateway", "init", tmp_path, "--name", "home", *ports)
+    assert refused.returncode == 3, refused.stderr
+    assert "plugins.federation: listener 'federation' has port 9080 of 127.0.0.1" in refused.stderr
+    assert list(tmp_path.iterdir()) == [], "the same command can be given again"
+    plugins = {"embedded_ca": {}, "federation": {"listen": {"port": 9080}}}
+    path = write(tmp_path, GOOD | {"listen": {"public": {"port": 9080}}, "plugins": plugins})
+    checked = run_mosaic("--config", path, "gateway", "config", "check")
+    assert (checked.returncode, "listen.public.port" in checked.stderr) == (3, True)
+
+
+def test_a_fault_that_a_variable_sets_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOSAIC_LISTEN__PUBLIC__PRT", "1")
+    monkeypatch.setenv("MOSAIC_LISTEN__PUBLIC__PORT", "70000")
+    monkeypatch.setenv("MOSAIC_LISTEN__PUBLIC__TRUSTED_PROXIES", '["10.0.0.0/8", "nowhere"]')
+    monkeypatch.setenv("MOSAIC_PLUGINS__WORKSPCE__X", "1")
+    monkeypatch.setenv("MOSAIC_PLUGINS__PAGER__X", "1")
+    error = composing(
+        tmp_path, name="Not a name", listen={"public": {"port": 80}}, plugins={"pager": {"size": 2}}
+    )
+    assert {fault.where for fault in error.faults} == {
+        "name",  # the file's
+        "plugins.pager",  # which the file names, too
+        "listen.public.prt (MOSAIC_LISTEN__PUBLIC__PRT)",
+        "listen.public.port (MOSAIC_LISTEN__PUBLIC__PORT)",
+        "listen.public.trusted_proxies.1 (MOSAIC_LISTEN__PUBLIC__TRUSTED_PROXIES)",
+        "plugins.workspce (MOSAIC_PLUGINS__WORKSPCE__X)",
+    }
+
+
+def test_two_listeners_at_one_address_are_refused_unless_the_system_picks_the_port(tmp_path: Path) -> None:
+    def listeners(port: int, figures: str) -> list[str]:
+        config = GOOD | {"listen": {"public": {"port": port}}, "metrics": {"bind": figures}}
+        return [each.name for each in compose(read_config(write(tmp_path, config))).listeners]
+
+    with pytest.raises(ConfigError) as caught:
+        listeners(9080, "127.0.0.1:9080")
+    [fault] = caught.value.faults
+    assert fault.where == "metrics.bind"
+    assert "port 9080 of 127.0.0.1, and so has 'public' (listen.public.port): set another" in fault.message
+    for port, figures in ((9080, "127.0.0.1:9081"), (9080, "127.0.0.2:9080"), (0, "127.0.0.1:9080")):
+        assert listeners(port, figures) == ["public", "metrics"]
 
 
 def test_data_dir_is_relative_to_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,11 +149,29 @@ def test_a_broken_file_is_named_with_its_place(tmp_path: Path, name: str, text: 
         read_config(write(tmp_path, text, name))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        ("a.json", '{"tier": "local",}', "a comma before }"),
+        ("a.toml", "tier = ", "mend the TOML there"),
+        ("a.yaml", "tier: [", "mend the YAML there"),
+    ],
+)
+def test_a_broken_file_comes_with_a_remedy(tmp_path: Path, name: str, text: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(tmp_path, text, name))
+    assert remedy in caught.value.remedy
+
+
 def test_a_missing_file_and_an_empty_directory_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file") as caught:
         read_config(tmp_path / "absent.json")
+    assert "mosaic gateway init" in caught.value.remedy
+    assert "--config" in caught.value.remedy
     with pytest.raises(ConfigError, match="mosaic gateway init"):
         find_config(tmp_path)
+    with pytest.raises(ConfigError, match="unknown type of config file"):
+        read_config(Path())
 
 
 @pytest.mark.parametrize(

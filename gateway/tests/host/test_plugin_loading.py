@@ -84,6 +84,23 @@ def test_a_typing_error_in_a_name_suggests_the_installed_one() -> None:
     assert "did you mean 'workspace'?" in refused("workspaces")
 
 
+@pytest.mark.parametrize("name", ["workspce", "pager"])
+def test_nobody_is_told_to_install_a_name_that_is_not_ours(name: str) -> None:
+    """Whoever registers a likely mistake would have their code run in the gateway."""
+    assert "pip install" not in refused(name)
+
+
+def test_a_plugin_of_ours_that_is_not_there_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "installed", dict)
+    assert refused("step_ca").endswith("pip install mosaic-step-ca")
+    assert "did you mean 'step_ca'?" in refused("step_ac")
+
+
+def test_the_plugins_called_ours_are_those_of_this_repository() -> None:
+    found = Path(__file__).parents[3].glob("plugins/*/pyproject.toml")
+    assert {file.parent.name for file in found} == loader.OURS
+
+
 def test_installed_plugins_are_not_imported_unasked() -> None:
     code = (
         "import sys; from mosaic_gateway.plugins import installed, load;"

@@ -111,6 +111,21 @@ async def test_what_is_wrong_is_refused_with_its_place(ada: Any, kind: Kind, que
     assert (answer.status_code, problem["errors"][0]["where"]) == (400, where)
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/tasks?surces=local", "sources"),
+        ("/v1/tasks/search?q=oats&timout=1", "timeout"),
+        ("/v1/search?q=oats&resorces=tasks", "resources"),
+    ],
+)
+async def test_a_misspelt_parameter_of_the_route_is_told_its_name(
+    ada: Any, kind: Kind, path: str, meant: str
+) -> None:
+    problem = await (await ada.get(path)).get_json()
+    assert problem["errors"][0]["detail"] == f"unknown parameter; did you mean {meant!r}?"
+
+
 async def test_without_sources_nothing_changes(ada: Any, kind: Kind) -> None:
     await ada.post("/v1/tasks", json={"title": "oats"})
     page = await get(ada, "/v1/tasks")

@@ -87,15 +87,18 @@ async def test_a_hidden_column_is_answered_like_one_that_does_not_exist(rows, ad
             await rows.list(viewer, "things", params)
         return str(caught.value)
 
-    suggested = re.compile(r"did you mean '(-?\w+)(\.\w+)?'")
+    def suggested(told: str) -> set[str]:
+        hint = re.search(r"did you mean '(-?\w+)(?:\.\w+)?'|known here: (.*)", told)
+        return set((hint[1] or hint[2]).split(", "))
+
     for operator in ("", ".gt", ".gte", ".lt", ".lte", ".in", ".null"):
         told = await refusal(**{f"{hidden}{operator}": "1"})
         assert f"{hidden}{operator}: unknown parameter" in told
-        assert suggested.search(told)[1] in {"limit", "cursor", "sort", "id", "title"}
+        assert suggested(told) <= {"limit", "cursor", "sort", "id", "title"}
     for sort in (hidden, f"-{hidden}"):
         told = await refusal(sort=sort)
         assert f"cannot sort by '{hidden}'" in told
-        assert suggested.search(told)[1] in {"id", "title"}
+        assert suggested(told) <= {"id", "title"}
 
 
 async def test_the_order_the_cursor_and_the_page_tell_of_no_hidden_column(rows, ada, add, pool):

@@ -53,6 +53,8 @@ async def test_filters_select(shelf, titles, ada, params, expected):
 
 @pytest.mark.parametrize(("params", "where", "words"), [
     ({"titel": "x"}, "titel", "did you mean 'title'?"), ({"size.gtee": "1"}, "size.gtee", "size.gte"),
+    ({"surces": "local"}, "surces", "did you mean 'sources'?"), ({"timeot": "1"}, "timeot", "did you mean 'timeout'?"),
+    ({"qqqqqq": "1"}, "qqqqqq", "known here: limit, cursor, sort, sources, timeout, id,"),
     ({"title.null": "true"}, "title.null", "unknown parameter"), ({"size.null": "1"}, "size.null", "true or false"),
     ({"size": "one"}, "size", "valid integer"), ({"size": ""}, "size", "valid integer"),
     ({"size": str(2**63)}, "size", "64 bits"), ({"weight": "nan"}, "weight", "finite"),
@@ -76,6 +78,15 @@ async def test_a_wrong_parameter_is_named(rows, ada, params, where, words):
     [fault] = caught.value.faults
     assert fault.where == where
     assert words in fault.message
+
+
+async def test_a_search_suggests_only_what_is_near(rows, ada):
+    with pytest.raises(Malformed) as caught:
+        await rows.search(ada, "things", {"q": "plum", "surces": "local", "colour": "red"})
+    assert [fault.message for fault in caught.value.faults] == [
+        "unknown parameter; did you mean 'sources'?",
+        "unknown parameter; known here: q, limit, mode, lang, highlight, sources, timeout",
+    ]
 
 
 async def test_every_wrong_parameter_is_named_at_once(rows, ada):

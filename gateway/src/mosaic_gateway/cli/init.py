@@ -154,6 +154,7 @@ def _first_admin(shell: Shell, username: str) -> str:
 
     from mosaic_gateway.boot import prepare_data_dir
 
+    _ = shell.composition.listeners  # raises if two are to have one address: no start would mend that
     prepare_data_dir(shell.composition.config.data_dir)
 
     async def work(gateway: Gateway) -> str:

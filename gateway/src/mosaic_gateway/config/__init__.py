@@ -9,6 +9,7 @@ from mosaic_gateway.config.files import (
     read_config,
     read_named,
     read_origins,
+    read_variables,
 )
 from mosaic_gateway.config.model import Config, NoSettings
 from mosaic_gateway.config.schema import config_schema
@@ -31,6 +32,7 @@ __all__ = [
     "read_config",
     "read_named",
     "read_origins",
+    "read_variables",
     "settings_in_force",
     "storage_target",
     "tier_faults",

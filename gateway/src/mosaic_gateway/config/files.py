@@ -70,6 +70,8 @@ _PARSE: dict[str, Callable[[str], object]] = {
 _VARIABLES = {"config", "sealing_keys", "token"}
 _NOT_SETTINGS = {*_VARIABLES, "$schema"}  # the last is for editors
 _UNCOMPUTABLE = (DynaconfParseError, DynaconfFormatError, OSError, ValueError)
+_NO_FILE = "`mosaic gateway init DIR` makes one; or name yours with --config or MOSAIC_CONFIG"
+_BAD_JSON = "mend the JSON there; a comma before } or ] is a common cause"
 _MOST_VALUES = 10_000  # a few lines of YAML can stand for billions
 KeyPath = tuple[str, ...]
 
@@ -98,9 +100,10 @@ def read_config(path: Path) -> Source:
 
     Raises :class:`ConfigError` for a file that is missing, unreadable, of unknown type or malformed.
     """
+    _check(path)
     beside = path.with_suffix(f".local{path.suffix}")  # which dynaconf lays over it
-    for file in (path, beside) if beside.exists() else (path,):
-        _check(file)
+    if beside.exists():
+        _check(beside)
     try:
         values = _plain(_load(path).as_dict())
     except _UNCOMPUTABLE as error:  # without its text, which quotes the value
@@ -123,6 +126,20 @@ def read_origins(source: Source) -> dict[KeyPath, str]:
         return next((file for file, layer in reversed(files) if path in layer), str(source.path))
 
     return {path: origin(path) for path, _ in leaves(source.data)}
+
+
+def read_variables(source: Source, key: str) -> list[str]:
+    """The variables that set what is at a dotted path, or all that is below it; none if a file names a part."""
+    path = tuple(key.split("."))
+
+    def along(other: KeyPath) -> bool:
+        return all(mine == its for mine, its in zip(path, other, strict=False))
+
+    origins = {other: origin for other, origin in read_origins(source).items() if along(other)}
+    is_table = all(len(other) > len(path) for other in origins)
+    if is_table and any(along(other) for other in read_named(source)):
+        return []
+    return sorted({origin for origin in origins.values() if origin.startswith(f"{_PREFIX}_")})
 
 
 def read_named(source: Source) -> set[KeyPath]:
@@ -187,15 +204,16 @@ def _parsed(path: Path) -> object:
     try:
         return _PARSE[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        remedy = _NO_FILE if isinstance(error, FileNotFoundError) else "name a file that you may read"
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", remedy=remedy) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
+        raise ConfigError(f"{path}: is not UTF-8 text", remedy="save it as UTF-8") from None
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: {error.msg}") from None
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: {error.msg}", remedy=_BAD_JSON) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {error}", remedy="mend the TOML there") from None
     except _BadYaml as error:
-        raise ConfigError(f"{path}{error}") from None
+        raise ConfigError(f"{path}{error}", remedy="mend the YAML there") from None
     except (RecursionError, ValueError):
         raise ConfigError(f"{path}: is nested too deeply, or has a number of thousands of digits") from None
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from quart import Blueprint, Response, g, request
 
 from mosaic_gateway.http.headers import query_params
+from mosaic_gateway.resources.query import MAX_FAULTS, OF_SOURCES, refuse, unknown
+from mosaic_gateway.resources.search_query import PARAMETERS
 from mosaic_gateway.sources import LOCAL
 from mosaic_hookspecs.errors import Fault, Malformed
 from mosaic_hookspecs.sources import Asked, Merged
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_RESOURCES = 50  # named in one search
 MOST_SECONDS = 10  # that a request may wait for its sources
+_OF_SEARCH = ("resources", *PARAMETERS, *OF_SOURCES)
 _SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -31,6 +34,8 @@ def search_routes(services: PublicServices) -> Blueprint:
     async def search() -> Response:
         params = query_params()
         named = params.pop("resources", None)
+        strange = [name for name in params if name not in _OF_SEARCH]
+        refuse([unknown(name, _OF_SEARCH) for name in strange[:MAX_FAULTS]])
         return await searched(services, None if named is None else _names(named), params)
 
     return blueprint

@@ -19,6 +19,13 @@ from mosaic_gateway.plugins.watch import doing, watched
 from mosaic_hookspecs import PROJECT, specs
 from mosaic_hookspecs.errors import ConfigError, Fault
 
+#: Plugins that this project publishes as ``mosaic-…``. To install another by a name that was guessed or misspelt
+#: may be to run a stranger's code.
+OURS = frozenset({
+    "audit", "audit_syslog", "embed_minilm", "embedded_ca", "federation", "mcp", "postgres", "step_ca", "tables",
+    "tier_federated", "tier_local", "tier_standalone", "valkey", "workspace",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -91,11 +98,7 @@ def _manager() -> pluggy.PluginManager:
 
 def _import(manager: pluggy.PluginManager, offers: Mapping[str, Offer], name: str) -> _Imported:
     if name not in offers:
-        close = get_close_matches(name, offers, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(
-            f"plugin {name!r} is not installed{hint}", remedy=f"pip install mosaic-{name.replace('_', '-')}"
-        )
+        raise _not_installed(name, offers)
     offers[name].refuse_unfit()
     doing(f"plugin {name!r}: its import")
     try:
@@ -115,6 +118,15 @@ def _import(manager: pluggy.PluginManager, offers: Mapping[str, Offer], name: st
         ) from error
     finally:
         doing("")
+
+
+def _not_installed(name: str, offers: Mapping[str, Offer]) -> ConfigError:
+    said = f"plugin {name!r} is not installed"
+    if name in OURS:
+        return ConfigError(said, remedy=f"pip install mosaic-{name.replace('_', '-')}")
+    if close := get_close_matches(name, {*offers, *OURS}, n=1):
+        return ConfigError(said, remedy=f"did you mean {close[0]!r}?")
+    return ConfigError(said, remedy="install the distribution that has it, or take it out of the config")
 
 
 def _fit(model: Any) -> type[BaseModel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -21,6 +21,7 @@ MAX_FILTERS = 100
 MAX_FAULTS = 10  # parameters; to find what each was meant to be takes a millisecond
 _NEAR = 24  # characters of a name that is none, to find the one that was meant
 DEFAULT_SORT = "-created_at"
+OF_SOURCES = ("sources", "timeout")  # the routes of users take these out of what comes here
 _COMPARISONS = {"": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -56,8 +57,11 @@ class Query(NamedTuple):
     given: list[tuple[str, str]]  # the filters as they came, for the cursor
 
 
-def parse(table: Table, params: Mapping[str, str]) -> Query:
-    """Read the parameters of a list. Raises :class:`Malformed` with every fault, or the first of many."""
+def parse(table: Table, params: Mapping[str, str], beside: Sequence[str] = ()) -> Query:
+    """Read the parameters of a list. Raises :class:`Malformed` with every fault, or the first of many.
+
+    ``beside`` are parameters that the caller takes, and that may have been meant.
+    """
     faults: list[Fault] = []
     given = [(name, text) for name, text in params.items() if name not in {"limit", "cursor", "sort"}]
     if len(given) > MAX_FILTERS:
@@ -65,7 +69,7 @@ def parse(table: Table, params: Mapping[str, str]) -> Query:
     filters = []
     for name, text in given:
         if len(faults) < MAX_FAULTS:
-            filters.append(_filter(table, name, text, faults))
+            filters.append(_filter(table, name, text, beside, faults))
     query = Query(
         limit=read_limit(params, faults),
         cursor=params.get("cursor"),
@@ -108,11 +112,13 @@ def _sort(table: Table, text: str, faults: list[Fault]) -> Sort:
     return Sort(column, descending=text.startswith("-"))
 
 
-def _filter(table: Table, parameter: str, text: str, faults: list[Fault]) -> Filter | None:
+def _filter(
+    table: Table, parameter: str, text: str, beside: Sequence[str], faults: list[Fault]
+) -> Filter | None:
     name, _, operator = parameter.partition(".")
     column = table.columns.get(name)
     if column is None or column.sql_type is None or operator not in operators(column):
-        faults.append(unknown(parameter, _parameters(table)))
+        faults.append(unknown(parameter, _parameters(table, beside)))
         return None
     try:
         return _condition(column, operator, text)
@@ -155,25 +161,27 @@ def operators(column: Column) -> tuple[str, ...]:
     return ("", *ordered, *(("null",) if column.nullable else ()))
 
 
-def _parameters(table: Table) -> list[str]:
+def _parameters(table: Table, beside: Sequence[str]) -> list[str]:
     filters = [
         f"{column.name}.{operator}" if operator else column.name
         for column in table.columns.values()
         if column.sql_type
         for operator in operators(column)
     ]
-    return ["limit", "cursor", "sort", *filters]
+    return ["limit", "cursor", "sort", *beside, *filters]
 
 
-def unknown(parameter: str, known: tuple[str, ...] | list[str]) -> Fault:
-    """A parameter that there is none of, and the nearest that there is."""
+def unknown(parameter: str, known: Sequence[str]) -> Fault:
+    """A parameter that there is none of, and the nearest that there is; if none is near, all."""
     where = parameter[:80].encode(errors="backslashreplace").decode()
     return Fault(where, f"unknown parameter; {_hint(parameter, known)}")
 
 
-def _hint(name: str, known: tuple[str, ...] | list[str]) -> str:
-    near = get_close_matches(name[:_NEAR].lower(), known, n=1, cutoff=0)
-    return f"did you mean {near[0]!r}?"
+def _hint(name: str, known: Sequence[str]) -> str:
+    if near := get_close_matches(name[:_NEAR].lower(), known, n=1):
+        return f"did you mean {near[0]!r}?"
+    plain = [each for each in known if "." not in each]  # each column once
+    return f"known here: {', '.join(plain)}"
 
 
 def _words(error: ValueError) -> str:

@@ -10,7 +10,7 @@ from mosaic_gateway.resources import cursor
 from mosaic_gateway.resources.cursor import Position
 from mosaic_gateway.resources.page import Page, page, page_sql
 from mosaic_gateway.resources.peers import Reads
-from mosaic_gateway.resources.query import MAX_LIMIT, Sort, parse
+from mosaic_gateway.resources.query import MAX_LIMIT, OF_SOURCES, Sort, parse
 from mosaic_gateway.resources.table import Table, shown
 from mosaic_gateway.resources.visibility import Sight, visible
 from mosaic_hookspecs.errors import NotFound
@@ -30,7 +30,7 @@ async def list_rows(
     """One page of visible rows. Raises :class:`NotFound` and :class:`Malformed`."""
     values: list[object] = []
     table, sight = look(table, viewer, values)
-    query = parse(table, params)
+    query = parse(table, params, () if isinstance(viewer, GrantView) else OF_SOURCES)
     order = ("-" if query.sort.descending else "") + query.sort.column.name
     belongs_to = cursor.context(viewer, table.name, order, query.given)
     start = None if query.cursor is None else cursor.unseal(keys(), belongs_to, query.cursor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
@@ -35,13 +35,16 @@ class Search:
     limit: int
 
 
-def parse_search(params: Mapping[str, str], *, modes: tuple[Mode, ...], language: Language) -> Search:
+def parse_search(
+    params: Mapping[str, str], *, modes: tuple[Mode, ...], language: Language, beside: Sequence[str] = ()
+) -> Search:
     """Read the parameters of a search where these modes are there. Raises :class:`Malformed` with every fault.
 
+    ``beside`` are parameters that the caller takes, and that may have been meant.
     Without ``mode``, words are looked for in every way there is, save those that say exactly what is wanted.
     """
     strange = [name for name in params if name not in PARAMETERS]
-    faults = [unknown(name, PARAMETERS) for name in strange[:MAX_FAULTS]]
+    faults = [unknown(name, (*PARAMETERS, *beside)) for name in strange[:MAX_FAULTS]]
     given = _words(params.get("q", ""), faults)
     usual: Mode = "text" if _EXACT.search(given) else modes[-1]
     prefixes = tuple(match[2] for match in _PREFIX.finditer(given))

@@ -79,8 +79,9 @@ def _fault(part: str, kinds: Sequence[str]) -> Fault | None:
         return None
     shown = part[:80].encode(errors="backslashreplace").decode()
     forms = [LOCAL, *(f"{each}:*" for each in kinds)]
-    near = get_close_matches(f"{kind}{colon}*" if colon else part, forms, n=1, cutoff=0)
-    return Fault("sources", f"{shown!r} is no source; did you mean {near[0]!r}?")
+    near = get_close_matches(f"{kind}{colon}*" if colon else part, forms, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(forms)}"
+    return Fault("sources", f"{shown!r} is no source; {hint}")
 
 
 def no_such(name: str) -> NotFound:
