@@ -189,7 +189,8 @@ async def _next(inbox: asyncio.Queue[str | None], connection: Any) -> str | None
         try:
             await connection.execute("SELECT", timeout=_PATIENCE)
         except (*_BROKEN, asyncpg.PostgresError):
-            connection.terminate()  # it is told to be lost, like any other
+            with suppress(*_BROKEN):  # lost meanwhile
+                connection.terminate()  # it is told to be lost, like any other
 
 
 async def _keep_session(_connection: object) -> None:

@@ -13,6 +13,9 @@ from mosaic_gateway.database import Pool, open_pool
 from mosaic_hookspecs.errors import Unavailable
 from mosaic_hookspecs.types import DatabaseLocation
 
+END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query = 'SELECT'"""
+
 
 class Road:
     """Carries connections to a Unix socket, and swallows what comes on those that are cut."""
@@ -84,3 +87,18 @@ async def test_silence_alone_ends_nothing(far: Pool, pool: Pool) -> None:
         await asyncio.sleep(1.0)  # it is asked again and again, and answers
         await pool.execute("NOTIFY news, 'late'")
         assert await anext(messages) == "late"
+
+
+async def test_one_that_ends_while_it_is_asked_is_lost_like_any_other(
+    postgres: DatabaseLocation, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mosaic_gateway.database._SILENCE", 0.0)  # it is asked without a pause
+    database = await pool.fetchval("SELECT current_database()")
+    async with asyncio.timeout(60), open_pool(replace(postgres, database=database), size=2) as near:
+        for _ in range(10):
+            with pytest.raises(Unavailable, match="listens to the database was lost"):
+                async with near.listen("news") as messages:
+                    heard = asyncio.ensure_future(anext(messages))
+                    while not await pool.fetchval(END):
+                        pass
+                    await heard
