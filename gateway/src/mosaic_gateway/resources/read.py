@@ -30,7 +30,7 @@ async def list_rows(
     """One page of visible rows. Raises :class:`NotFound` and :class:`Malformed`."""
     values: list[object] = []
     table, sight = look(table, viewer, values)
-    query = parse(table, params, () if isinstance(viewer, GrantView) else OF_SOURCES)
+    query = parse(table, params, beside(viewer))
     order = ("-" if query.sort.descending else "") + query.sort.column.name
     belongs_to = cursor.context(viewer, table.name, order, query.given)
     start = None if query.cursor is None else cursor.unseal(keys(), belongs_to, query.cursor)
@@ -85,6 +85,11 @@ def look(table: Table, viewer: Viewer, values: list[object]) -> tuple[Table, Sig
     """Return the table as the viewer may know it, and which of its rows ``r`` are visible. All reads start here."""
     sight = visible(viewer, table.resource, "r", values)
     return shown(table, sight.columns), sight
+
+
+def beside(viewer: Viewer) -> Sequence[str]:
+    """Parameters that the routes of users take out of what comes here; those of peers take none."""
+    return () if isinstance(viewer, GrantView) else OF_SOURCES
 
 
 def capped(viewer: Viewer, limit: int) -> int:

@@ -12,8 +12,8 @@ from uuid import UUID
 from mosaic_gateway.config.model import Language
 from mosaic_gateway.resources.page import MAX_BYTES
 from mosaic_gateway.resources.peers import Reads
-from mosaic_gateway.resources.query import OF_SOURCES, refuse
-from mosaic_gateway.resources.read import capped, look
+from mosaic_gateway.resources.query import refuse
+from mosaic_gateway.resources.read import beside, capped, look
 from mosaic_gateway.resources.search_query import LANGUAGES, MODES, Mode, ceiling, parse_search
 from mosaic_gateway.resources.table import Table, object_sql
 from mosaic_gateway.resources.visibility import Sight
@@ -77,8 +77,8 @@ async def search_rows(
     table, sight = look(table, viewer, values)
     if not table.search:
         raise Malformed(f"{table.name} has no text to search.", remedy="use filters instead")
-    beside = () if isinstance(viewer, GrantView) else OF_SOURCES
-    search = parse_search(params, modes=searching.modes(table), language=searching.language, beside=beside)
+    modes = searching.modes(table)
+    search = parse_search(params, modes=modes, language=searching.language, beside=beside(viewer))
     if isinstance(viewer, GrantView) and search.mode != "vector":
         await _refuse_unindexed(database, table, sight, search.language, values)
     crowded = search.mode != "text" and await _crowded(database, searching, table, viewer, sight, values)
